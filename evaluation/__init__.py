@@ -1,0 +1,1 @@
+"""Is it good? Pure functions on tables and small frozen values."""

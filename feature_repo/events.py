@@ -1,0 +1,92 @@
+"""Everything that can happen, once: six kinds of event, each with an id and two clocks.
+
+`event_time` is when it happened, `known_time` when we knew it; nothing may be used before it was known.
+A swipe is told by three events: `Served` (an item of a slate), `Watched` (it reached the screen, sent even at
+0 ms) and what the person did (`Reacted`, `Followed`). `Uploaded` and `Joined` bring videos and people into being.
+Served without watched is unseen, never a negative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from feature_repo.clock import INSTANT
+
+Schema = Mapping[str, pl.DataType | type[pl.DataType]]
+
+REACTIONS = ("like", "comment", "share", "profile", "hide", "report")
+
+POSITIONS_PER_REQUEST = 64
+"""impression_id = request_id * 64 + position: visible arithmetic instead of a second id to keep."""
+
+_CLOCKS: Schema = {"event_id": pl.String, "event_time": INSTANT, "known_time": INSTANT}
+
+KINDS: Mapping[str, Schema] = {
+    "served": {
+        **_CLOCKS,
+        "request_id": pl.Int64,
+        "impression_id": pl.Int64,
+        "user_id": pl.Int64,
+        "video_id": pl.Int64,
+        "position": pl.Int16,  # 0 is the top of the slate
+        "propensity": pl.Float64,  # of this item at this position given the items above it; null if unknown
+        "explored": pl.Boolean,
+        "source": pl.String,  # which candidate source found it; null if unknown
+        "surface": pl.Int16,  # 0 is the swipe feed; foreign logs keep their own codes
+        "release_id": pl.String,
+        "features": pl.List(pl.Float32),  # as served, in matrix order; null where the policy had none
+        "features_time": INSTANT,  # when the mirrored features were read; null where there were none
+    },
+    "watched": {
+        **_CLOCKS,
+        "impression_id": pl.Int64,
+        "user_id": pl.Int64,
+        "video_id": pl.Int64,
+        "watched_ms": pl.Int64,
+        "duration_ms": pl.Int64,  # null if unknown
+    },
+    "reacted": {
+        **_CLOCKS,
+        "impression_id": pl.Int64,
+        "user_id": pl.Int64,
+        "video_id": pl.Int64,
+        "reaction": pl.String,
+    },
+    "followed": {
+        **_CLOCKS,
+        "impression_id": pl.Int64,  # null when it did not come from one
+        "user_id": pl.Int64,
+        "creator_id": pl.Int64,
+    },
+    "uploaded": {
+        **_CLOCKS,
+        "video_id": pl.Int64,
+        "creator_id": pl.Int64,
+        "topic": pl.Int16,  # null if unknown
+        "duration_ms": pl.Int64,  # null if unknown
+        "content": pl.List(pl.Float32),  # what a content encoder saw, CONTENT_SIZE numbers; null if none
+        "headline_score": pl.Float32,  # what a headline classifier saw: how much it promises; null if none
+        "production_score": pl.Float32,  # what a quality classifier saw: how well it is made; null if none
+    },
+    "joined": {
+        **_CLOCKS,
+        "user_id": pl.Int64,
+        "country": pl.Int16,
+        "device": pl.Int16,
+        "age_band": pl.Int16,
+        "activity_band": pl.Int16,
+        "fans_band": pl.Int16,
+        "follows_band": pl.Int16,
+    },
+}
+
+CONTENT_SIZE = 16
+TOPICS = 64
+"""Topic codes are 0..63; the simulated world uses 24, KuaiRand's tags are mapped into them."""
+
+
+def empty(kind: str) -> pl.DataFrame:
+    """A table of this kind without rows."""
+    return pl.DataFrame(schema=dict(KINDS[kind]))

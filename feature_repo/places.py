@@ -1,0 +1,71 @@
+"""Where run-time state lives: everything generated is under var/<logs>-<scale>/ and nowhere else."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders of one run. A KuaiRand or tiny run never touches another's."""
+
+    root: Path
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log"
+
+    @property
+    def journal(self) -> Path:
+        """Events the server acknowledged and the log has not absorbed yet (SQLite)."""
+        return self.root / "journal.db"
+
+    @property
+    def features(self) -> Path:
+        """Snapshots of the feature views, the sources of the Feast repository."""
+        return self.root / "features"
+
+    @property
+    def feast(self) -> Path:
+        """Feast's registry and online store."""
+        return self.root / "feast"
+
+    @property
+    def work(self) -> Path:
+        """Artifacts of stages, each in a folder named by the hash of what made it."""
+        return self.root / "work"
+
+    @property
+    def registry(self) -> Path:
+        """MLflow's database and artifacts."""
+        return self.root / "registry"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def server(self) -> Path:
+        """What a running server writes for people and monitors: its log and its figures."""
+        return self.root / "server"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the environment asked for: which logs, at what scale, from which seed."""
+
+    logs: str
+    scale: str
+    seed: int
+    places: Places
+
+
+def run_from_environment() -> Run:
+    """Read LOGS, SCALE, SEED and VAR once, at the edge."""
+    logs = os.environ.get("LOGS") or "simulated"
+    scale = os.environ.get("SCALE") or "laptop"
+    seed = int(os.environ.get("SEED") or 7)
+    var = Path(os.environ.get("VAR") or "var")
+    return Run(logs, scale, seed, Places(var / f"{logs}-{scale}"))

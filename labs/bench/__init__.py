@@ -1,0 +1,1 @@
+"""Benchmarks, and the naive rivals they are measured against."""

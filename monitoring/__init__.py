@@ -1,0 +1,1 @@
+"""Is it still good, and what do we do?"""

@@ -1,0 +1,1 @@
+"""Foreign logs, told in our events."""

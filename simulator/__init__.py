@@ -1,0 +1,1 @@
+"""The world outside: people, videos, creators and time."""
