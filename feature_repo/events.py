@@ -2,7 +2,7 @@
 
 `event_time` is when it happened, `known_time` when we knew it; nothing may be used before it was known.
 A swipe is told by three events: `Served` (an item of a slate), `Watched` (it reached the screen, sent even at
-0 ms) and what the person did (`Reacted`, `Followed`). `Uploaded` and `Joined` bring videos and people into being.
+0 ms) and what the person did (`Reacted`, `Followed`). `Uploaded` and `Joined` bring videos and people in.
 Served without watched is unseen, never a negative.
 """
 

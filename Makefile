@@ -1,0 +1,117 @@
+# fourplanes: `make` alone lists what it can do. One dial, SCALE; everything generated goes under VAR.
+
+SCALE ?= laptop
+SEED  ?= 7
+LOGS  ?= simulated
+HOST  ?= 127.0.0.1
+PORT  ?= 8000
+VAR   ?= var
+REAL_LOGS ?= var/real_logs
+export SCALE SEED LOGS HOST PORT VAR REAL_LOGS
+
+# Nothing phones home, waiting threads sleep, hashes repeat, and caches stay under VAR.
+export DO_NOT_TRACK = true
+export MLFLOW_DISABLE_TELEMETRY = true
+export OMP_WAIT_POLICY = PASSIVE
+export PYTHONHASHSEED = 0
+export NUMBA_CACHE_DIR = $(abspath $(VAR))/numba
+export MPLCONFIGDIR = $(abspath $(VAR))/matplotlib
+
+VENV  := .venv
+PY    := $(VENV)/bin/python
+READY := $(VENV)/.installed
+OURS  := feature_repo simulator pipelines serving evaluation monitoring labs tests docs
+VERBS := ingest build-features build-training-set train-towers train-ranker release promote materialize
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup train serve evaluate monitor rollback $(VERBS) card features bench-serving notebooks \
+        figures format lint types imports test check clean
+
+help: ## List the targets, one sentence each.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  now: SCALE=$(SCALE) SEED=$(SEED) LOGS=$(LOGS); also HOST PORT VAR REAL_LOGS TRAIN_UNTIL, e.g. make train SCALE=tiny"
+
+setup: $(READY) ## Make the environment in .venv; every target that needs it does this first.
+
+train: $(READY) ## Simulate or adapt the logs, then train, evaluate, register and promote a release.
+	$(if $(filter simulated,$(LOGS)),$(PY) -m simulator logs)
+	$(PY) -m pipelines train
+
+serve: $(READY) ## Serve ranked feeds from the champion on http://HOST:PORT until Ctrl-C.
+	@$(PY) -m serving
+
+evaluate: $(READY) ## Measure the champion: the log's metrics, then its true value in the simulated world.
+	$(PY) -m pipelines evaluate
+	$(if $(filter simulated,$(LOGS)),$(PY) -m labs true-value)
+
+monitor: $(READY) ## Check freshness, drift, skew and health, and say what to do about them.
+	$(PY) -m monitoring
+
+rollback: $(READY) ## Move the champion alias back to the release before it; a running server follows.
+	$(PY) -m pipelines rollback
+
+ingest: ## Move the events the server acknowledged (or the real logs) into the event log.
+build-features: ## Compute the snapshots of every feature view from the log.
+build-training-set: ## Join labels with the features as they were known: the training snapshot.
+train-towers: ## Train the two-tower retrieval model and build its index.
+train-ranker: ## Train and calibrate one head per objective, beside the baselines.
+release: ## Assemble, measure and register one immutable release.
+promote: ## Make the newest release champion if every gate holds.
+materialize: ## Load the champion's features into the online store.
+$(VERBS): $(READY)
+	$(PY) -m pipelines $@
+
+card: $(READY) ## Print the world's calibration card beside the published figures.
+	$(PY) -m simulator card
+
+features: $(READY) ## Write docs/features.md from the catalogue: what each feature means, its window and default.
+	$(PY) docs/write_features.py
+
+bench-serving: $(READY) ## Time POST /v1/feed against the naive server, same release and slates.
+	$(PY) -m labs bench-serving
+
+notebooks: $(READY) ## Execute notebooks/ against the trained state and save them with their plots.
+	$(PY) notebooks/execute.py
+
+figures: $(READY) ## Copy the figures of VAR's reports into docs/figures.json, README and docs.
+	$(PY) docs/write_figures.py
+
+format: $(READY) ## Format the code.
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+lint: $(READY) ## Check format and lint.
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+
+types: $(READY) ## Check the types, strictly.
+	$(PY) -m mypy $(OURS)
+
+imports: $(READY) ## Check who may import whom.
+	$(VENV)/bin/lint-imports --no-logo
+
+test: $(READY) ## Run every test; the ones that train do so at SCALE=tiny in a folder of their own.
+	$(PY) -m pytest
+
+check: lint types imports test ## Run all that CI runs: format, lint, types, imports, and every test, shape and documents included.
+	@echo "All good: formatted, typed, imports in order, every test true. Ship it."
+
+clean: ## Remove what was generated and the caches; keep .venv and VAR/real_logs.
+	rm -rf $(VAR)/simulated-* $(VAR)/kuairand-* $(VAR)/numba $(VAR)/matplotlib
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# The environment. PYTHON=… chooses the interpreter; otherwise the first of these that is new enough.
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(if $(shell $(name) -c \
+	'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(name))) python3)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python is " + sys.version.split()[0] + ", must be 3.11 or newer. Install one, or name it: make setup PYTHON=/path/to/python3.12")'
+	@$(PYTHON) -c 'import ensurepip' || { echo "This Python cannot make environments. On Debian: apt install python3-venv"; exit 1; }
+	@echo "Making the environment in $(VENV) (about a minute, once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install -q --disable-pip-version-check uv
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(VENV)/bin/uv pip install -q -r requirements.lock || $(PY) -m pip install -q -r requirements.lock
+	@$(PY) -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@

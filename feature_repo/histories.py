@@ -1,0 +1,165 @@
+"""The last videos a person watched, as of any moment, and what they say about a candidate.
+
+Law: the history at t holds watches with known_time < t, newest first in order of (known_time, event_time,
+impression_id): a late event enters when it becomes known. `WatchHistory` is the same, one event at a time.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+from feature_repo.labels import LONG_WATCH_MS
+
+HISTORY = 20
+"""How many watches a history remembers."""
+
+Column = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Histories:
+    """One row per asked (user, moment): video ids newest first padded with -1, watched shares in [0, 1] padded 0."""
+
+    video_ids: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+    @property
+    def sizes(self) -> Column:
+        return np.asarray((self.video_ids >= 0).sum(axis=1), np.float32)
+
+
+def watched_share(watched_ms: ArrayLike, duration_ms: ArrayLike) -> Column:
+    """Share of the video watched, in [0, 1]; against min-long-watch (18 s) where the duration is unknown (NaN)."""
+    duration = np.asarray(duration_ms, np.float64)
+    length = np.where(np.isnan(duration), LONG_WATCH_MS, duration)
+    return np.asarray(np.clip(np.asarray(watched_ms, np.float64) / length, 0.0, 1.0), np.float32)
+
+
+def histories_before(
+    watched: pl.DataFrame, user_ids: ArrayLike, times_us: ArrayLike, size: int = HISTORY
+) -> Histories:
+    """The last `size` watches of each user known strictly before each moment.
+
+    `watched` needs user_id, video_id, watched_ms, duration_ms, impression_id, event_time, known_time.
+    """
+    rows = watched.sort("user_id", "known_time", "event_time", "impression_id")
+    users, times = np.asarray(user_ids, np.int64), np.asarray(times_us, np.int64)
+    first, upto = _ranges(rows, users, times)
+    places = upto[:, None] - 1 - np.arange(size)
+    inside = places >= first[:, None]
+    if not len(rows):
+        return Histories(np.full(places.shape, -1, np.int64), np.zeros(places.shape, np.float32))
+    safe = np.where(inside, places, 0)
+    duration = rows["duration_ms"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    shares = watched_share(rows["watched_ms"].to_numpy(), duration)
+    videos = np.where(inside, rows["video_id"].to_numpy()[safe], -1)
+    return Histories(videos, np.where(inside, shares[safe], np.float32(0)))
+
+
+def _ranges(
+    rows: pl.DataFrame, users: NDArray[np.int64], times: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For each question, the user's first row and one past the last row known before the moment.
+
+    Moments become ranks, so (user, moment) fits one integer whatever the span of the log.
+    """
+    known = rows["known_time"].to_physical().to_numpy()
+    people, user_codes = np.unique(rows["user_id"].to_numpy(), return_inverse=True)
+    moments = np.unique(known)
+    width = len(moments) + 1
+    keys = user_codes * width + np.searchsorted(moments, known)
+    asked = np.searchsorted(people, users)
+    is_known = np.isin(users, people)
+    first = np.searchsorted(keys, asked * width)
+    upto = np.searchsorted(keys, asked * width + np.searchsorted(moments, times))
+    return first, np.where(is_known, upto, first)
+
+
+def history_topic_share(weights: ArrayLike, history_topics: ArrayLike, topics: ArrayLike) -> Column:
+    """Of what was watched (in watched share), how much has this topic; 0 for an empty history or unknown topic.
+
+    `weights`, `history_topics` are [n, 20] or [1, 20]; `topics` is [n].
+    """
+    return _weighted_share(weights, history_topics, topics)
+
+
+def history_creator_share(weights: ArrayLike, history_creators: ArrayLike, creators: ArrayLike) -> Column:
+    """Of what was watched (in watched share), how much this creator made; shapes as for topics."""
+    return _weighted_share(weights, history_creators, creators)
+
+
+def follows_before(
+    followed: pl.DataFrame, user_ids: ArrayLike, creator_ids: ArrayLike, times_us: ArrayLike
+) -> Column:
+    """1 where the user's follow of the creator was known strictly before the moment, else 0."""
+    since = followed.group_by("user_id", "creator_id").agg(pl.col("known_time").to_physical().min().alias("since_us"))
+    asked = pl.DataFrame(
+        {
+            "user_id": np.asarray(user_ids, np.int64),
+            "creator_id": np.asarray(creator_ids, np.int64),
+            "time_us": np.asarray(times_us, np.int64),
+        }
+    )
+    found = asked.join(since, on=["user_id", "creator_id"], how="left", maintain_order="left")
+    follows = found.select((pl.col("since_us") < pl.col("time_us")).fill_null(False).cast(pl.Float32))
+    return follows.to_series().to_numpy()
+
+
+def follows_creator(creator_ids: ArrayLike, followed: Iterable[int]) -> Column:
+    """1 where the creator is among those the user follows now, else 0."""
+    return np.isin(np.asarray(creator_ids, np.int64), np.fromiter(followed, np.int64)).astype(np.float32)
+
+
+@dataclass
+class WatchHistory:
+    """The last watches of every user, kept up to date event by event; equal to histories_before at the same moment."""
+
+    size: int = HISTORY
+    _watches: dict[int, list[tuple[int, int, int, int, float]]] = field(default_factory=dict)
+
+    def add(
+        self,
+        user_id: int,
+        video_id: int,
+        watched_ms: int,
+        duration_ms: int | None,
+        known_us: int,
+        event_us: int = 0,
+        impression_id: int = 0,
+    ) -> None:
+        """Remember a watch; the oldest beyond `size` is forgotten."""
+        share = float(watched_share(watched_ms, np.nan if duration_ms is None else duration_ms))
+        mine = self._watches.setdefault(user_id, [])
+        insort(mine, (known_us, event_us, impression_id, video_id, share))
+        del mine[: -self.size]
+
+    def extend(self, watched: pl.DataFrame) -> None:
+        """Remember a table of watches, keeping only each user's last."""
+        order = ["known_time", "event_time", "impression_id"]
+        last = watched.sort(order).group_by("user_id", maintain_order=True).tail(self.size)
+        times = [pl.col("known_time").to_physical(), pl.col("event_time").to_physical()]
+        rows = last.select("user_id", "video_id", "watched_ms", "duration_ms", *times, "impression_id")
+        for row in rows.iter_rows():
+            self.add(*row)
+
+    def latest(self, user_id: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """(video ids newest first padded with -1, weights padded with 0), each of length `size`."""
+        videos, weights = np.full(self.size, -1, np.int64), np.zeros(self.size, np.float32)
+        for place, (*_, video_id, share) in enumerate(reversed(self._watches.get(user_id, []))):
+            videos[place], weights[place] = video_id, share
+        return videos, weights
+
+
+def _weighted_share(weights: ArrayLike, had: ArrayLike, wanted: ArrayLike) -> Column:
+    weight = np.atleast_2d(np.asarray(weights, np.float32))
+    asked = np.asarray(wanted)
+    same = (np.atleast_2d(np.asarray(had)) == asked[:, None]) & (asked[:, None] >= 0)
+    total = weight.sum(axis=1)
+    matching = np.where(same, weight, np.float32(0)).sum(axis=1)
+    return np.divide(matching, total, out=np.zeros(len(matching), np.float32), where=total > 0)

@@ -1,0 +1,172 @@
+"""Events the server acknowledged, durable before the acknowledgement, until the log absorbs them.
+
+Law: one event id has one body. The same id with the same body is a retry and is stored once; with another body it is a
+conflict, and nothing of its batch is stored. `known_time_us` is when we received it, so it is no part of the body.
+Only integers and strings are bound: importing Feast changes how SQLite stores a datetime anywhere in the process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from feature_repo.events import KINDS
+from feature_repo.log import EventLog
+from feature_repo.schemas import key_of, refuse_bad_event
+
+Event = Mapping[str, Any]
+
+_TABLES = """
+create table if not exists events (
+    number integer primary key autoincrement,
+    event_id text not null unique,
+    body_hash text not null,
+    body text not null
+);
+create table if not exists drained (upto integer not null);
+"""
+
+
+class ConflictingEvent(ValueError):
+    """An event id that is already stored with another body."""
+
+    def __init__(self, event_id: str):
+        super().__init__(
+            f"event {event_id!r} is already stored with another body; "
+            "an id names one event: send the same body, or a new id for a new event."
+        )
+        self.event_id = event_id
+
+
+class Acknowledged(NamedTuple):
+    """How many events of a batch are now durable for the first time, and how many already were."""
+
+    stored: int
+    repeated: int
+
+
+class Journaled(NamedTuple):
+    """An event and its number in the journal; numbers grow and are never reused."""
+
+    number: int
+    event: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Row:
+    event_id: str
+    body_hash: str
+    body: str
+
+
+class Journal:
+    """An append-only SQLite table (WAL, synchronous=FULL); safe to share between threads."""
+
+    def __init__(self, path: Path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+        self._connection.execute("pragma journal_mode=wal")
+        self._connection.execute("pragma synchronous=full")
+        self._connection.executescript(_TABLES)
+
+    def append(self, events: Sequence[Event]) -> Acknowledged:
+        """Store the batch whole or not at all; returns once it is on disk."""
+        rows = [_row(event) for event in events]
+        with self._lock:
+            self._connection.execute("begin immediate")
+            try:
+                stored = sum(self._store(row) for row in rows)
+            except BaseException:
+                self._connection.execute("rollback")
+                raise
+            self._connection.execute("commit")
+        return Acknowledged(stored, len(rows) - stored)
+
+    def events(self, after: int = 0) -> list[Journaled]:
+        """Everything stored with a number above `after`, in order of arrival."""
+        with self._lock:
+            found = self._connection.execute(
+                "select number, body from events where number > ? order by number", (after,)
+            ).fetchall()
+        return [Journaled(number, json.loads(body)) for number, body in found]
+
+    def drained(self) -> int:
+        """The number of the last event the log has absorbed; 0 before the first drain."""
+        with self._lock:
+            (upto,) = self._connection.execute("select coalesce(max(upto), 0) from drained").fetchone()
+        return int(upto)
+
+    def drain_into(self, log: EventLog) -> int:
+        """Copy what the log has not absorbed yet into it; the count of events copied.
+
+        The part is named by its first number: a drain cut short before its mark is repeated under the same name,
+        with all of its rows and perhaps more, and replaces what it left.
+        """
+        waiting = self.events(after=self.drained())
+        if not waiting:
+            return 0
+        part = f"journal-{waiting[0].number:012d}"
+        for kind, rows in _by_kind(waiting).items():
+            log.append(kind, frame_of(kind, rows), part)
+        with self._lock:
+            self._connection.execute("insert into drained values (?)", (waiting[-1].number,))
+        return len(waiting)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _store(self, row: _Row) -> bool:
+        """Whether the row is new; ConflictingEvent if its id is taken by another body."""
+        found = self._connection.execute(
+            "select body_hash from events where event_id = ?", (row.event_id,)
+        ).fetchone()
+        if found is None:
+            self._connection.execute(
+                "insert into events (event_id, body_hash, body) values (?, ?, ?)",
+                (row.event_id, row.body_hash, row.body),
+            )
+        elif found[0] != row.body_hash:
+            raise ConflictingEvent(row.event_id)
+        return found is None
+
+
+def frame_of(kind: str, events: Iterable[Event]) -> pl.DataFrame:
+    """Events of one kind as a table of the log; what an event leaves out is null."""
+    rows = list(events)
+    columns = {
+        column: pl.Series(column, [_cell(event.get(key_of(column))) for event in rows], strict=False).cast(dtype)
+        for column, dtype in KINDS[kind].items()
+    }
+    return pl.DataFrame(columns, schema=dict(KINDS[kind]))
+
+
+def _row(event: Event) -> _Row:
+    refuse_bad_event(event)
+    said = {key: value for key, value in event.items() if key != "known_time_us" and value is not None}
+    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    body = json.dumps(dict(event), separators=(",", ":"))
+    return _Row(str(event["event_id"]), hashlib.sha256(canonical.encode()).hexdigest(), body)
+
+
+def _by_kind(waiting: Iterable[Journaled]) -> dict[str, list[dict[str, Any]]]:
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for _, event in waiting:
+        kinds.setdefault(event["kind"], []).append(event)
+    return kinds
+
+
+def _cell(value: Any) -> Any:
+    """Numbers of a list as floats, with a null among them as NaN."""
+    if isinstance(value, list):
+        return [float("nan") if number is None else float(number) for number in value]
+    return value

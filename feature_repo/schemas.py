@@ -1,0 +1,211 @@
+"""The one schema of each kind of event, checked at every door: a bad batch is refused whole.
+
+Law: columns and dtypes are exactly those of events.KINDS; ids and clocks are never null; counts are never
+negative; one event id has one body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from feature_repo.events import CONTENT_SIZE, KINDS, POSITIONS_PER_REQUEST, REACTIONS, TOPICS
+
+if TYPE_CHECKING:
+    import pandera.polars as pa
+
+
+class BadLog(ValueError):
+    """Events that break a rule of the log: names the kind, the column and the rule. Nothing was stored."""
+
+    def __init__(self, kind: str, column: str, rule: str, todo: str = "repair the events and send them again"):
+        super().__init__(f"{kind}.{column}: {rule}; {todo}.")
+        self.kind = kind
+        self.column = column
+        self.rule = rule
+
+
+NULLABLE = frozenset(
+    {
+        ("served", "propensity"),
+        ("served", "source"),
+        ("served", "features"),
+        ("served", "features_time"),
+        ("watched", "duration_ms"),
+        ("followed", "impression_id"),
+        ("uploaded", "topic"),
+        ("uploaded", "duration_ms"),
+        ("uploaded", "content"),
+        ("uploaded", "headline_score"),
+        ("uploaded", "production_score"),
+        *(("joined", band) for band in list(KINDS["joined"])[4:]),
+    }
+)
+"""The columns where null means "unknown"; everywhere else null is refused."""
+
+_RANGES: dict[str, tuple[float | None, float | None]] = {
+    "user_id": (0, None),
+    "video_id": (0, None),
+    "creator_id": (0, None),
+    "request_id": (0, None),
+    "impression_id": (0, None),
+    "position": (0, POSITIONS_PER_REQUEST - 1),
+    "propensity": (0, 1),
+    "surface": (0, None),
+    "watched_ms": (0, None),
+    "duration_ms": (1, None),
+    "topic": (0, TOPICS - 1),
+}
+
+
+def validated(kind: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """The same rows with columns in schema order, or BadLog naming the column and the rule."""
+    if kind not in KINDS:
+        raise BadLog(kind, "*", f"no such kind of event, must be one of {', '.join(KINDS)}")
+    _refuse_wrong_columns(kind, frame)
+    ordered = frame.select(list(KINDS[kind]))
+    _refuse_by_schema(kind, ordered)
+    _refuse_other_bodies(kind, ordered)
+    return ordered
+
+
+def without_repeats(kind: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """One row per event id, the first; BadLog if a repeated id has another body."""
+    repeated = frame["event_id"].is_duplicated()
+    if not repeated.any():
+        return frame
+    _refuse_other_bodies(kind, frame)
+    return frame.unique("event_id", keep="first", maintain_order=True)
+
+
+def _refuse_wrong_columns(kind: str, frame: pl.DataFrame) -> None:
+    for column, dtype in KINDS[kind].items():
+        if column not in frame.columns:
+            raise BadLog(kind, column, f"column is missing, must be {dtype}")
+        if frame.schema[column] != dtype:
+            raise BadLog(kind, column, f"dtype is {frame.schema[column]}, must be {dtype}")
+    for column in frame.columns:
+        if column not in KINDS[kind]:
+            raise BadLog(kind, column, "column is not in the schema", "drop it")
+
+
+def _refuse_by_schema(kind: str, frame: pl.DataFrame) -> None:
+    from pandera.errors import SchemaError
+
+    try:
+        _schema(kind).validate(frame)
+    except SchemaError as error:
+        raise BadLog(kind, _column_of(error), _rule_of(error, frame)) from error
+
+
+def _refuse_other_bodies(kind: str, frame: pl.DataFrame) -> None:
+    """The same id twice is a retry if the bodies agree, and two different facts if not."""
+    repeats = frame.filter(frame["event_id"].is_duplicated())
+    bodies = repeats.unique(maintain_order=True)
+    clash = bodies.filter(bodies["event_id"].is_duplicated())
+    if len(clash):
+        raise BadLog(kind, "event_id", f"id {clash['event_id'][0]!r} has two different bodies")
+
+
+@cache
+def _schema(kind: str) -> pa.DataFrameSchema:
+    import pandera.polars as pa
+
+    columns: dict[str, Any] = {
+        column: pa.Column(dtype, nullable=(kind, column) in NULLABLE, checks=_checks(column))
+        for column, dtype in KINDS[kind].items()
+    }
+    return pa.DataFrameSchema(columns, strict=True)
+
+
+def _checks(column: str) -> list[Any]:
+    import pandera.polars as pa
+
+    checks: list[Any] = []
+    low, high = _RANGES.get(column, (None, None))
+    if low is not None:
+        checks.append(pa.Check.ge(low, error=f"must be >= {low}"))
+    if high is not None:
+        checks.append(pa.Check.le(high, error=f"must be <= {high}"))
+    if column == "reaction":
+        checks.append(pa.Check.isin(REACTIONS, error=f"must be one of {', '.join(REACTIONS)}"))
+    if column == "content":
+        checks.append(pa.Check(_has_content_size, error=f"must have {CONTENT_SIZE} numbers"))
+    return checks
+
+
+def _has_content_size(batch: Any) -> pl.LazyFrame:
+    sized: pl.LazyFrame = batch.lazyframe.select(pl.col(batch.key).list.len().eq(CONTENT_SIZE))
+    return sized
+
+
+def _column_of(error: Any) -> str:
+    return str(getattr(error.schema, "name", None) or "*")
+
+
+def _rule_of(error: Any, frame: pl.DataFrame) -> str:
+    column = _column_of(error)
+    check = getattr(error, "check", None)
+    if "null" in str(check):
+        return f"{frame[column].null_count()} of {len(frame)} values are null, must not be null"
+    return f"a value {getattr(check, 'error', None) or check}"
+
+
+def refuse_bad_event(event: Mapping[str, Any]) -> None:
+    """The same rules for one event as a mapping with "kind" and `..._time_us` moments; BadLog if one is broken.
+
+    A null may be left out. The row-wise twin of `validated`, for doors that cannot wait for a frame.
+    """
+    kind = event.get("kind")
+    if kind not in KINDS:
+        raise BadLog(str(kind), "kind", f"no such kind of event, must be one of {', '.join(KINDS)}")
+    names = {column: key_of(column) for column in KINDS[kind]}
+    for key in event.keys() - names.values() - {"kind"}:
+        raise BadLog(kind, key, "is not in the schema", "leave it out")
+    for column, key in names.items():
+        _refuse_bad_value(kind, column, event.get(key))
+
+
+def key_of(column: str) -> str:
+    """The name of a column in an event outside tables: moments are int microseconds there."""
+    return f"{column}_us" if column.endswith("_time") else column
+
+
+def _refuse_bad_value(kind: str, column: str, value: Any) -> None:
+    if value is None:
+        if (kind, column) not in NULLABLE:
+            raise BadLog(kind, column, "is null, must not be null")
+        return
+    _refuse_wrong_type(kind, column, value)
+    low, high = _RANGES.get(column, (None, None))
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise BadLog(kind, column, f"value {value} is outside [{low}, {high}]")
+    if column == "reaction" and value not in REACTIONS:
+        raise BadLog(kind, column, f"value {value!r} must be one of {', '.join(REACTIONS)}")
+    if column == "content" and len(value) != CONTENT_SIZE:
+        raise BadLog(kind, column, f"has {len(value)} numbers, must have {CONTENT_SIZE}")
+
+
+def _refuse_wrong_type(kind: str, column: str, value: Any) -> None:
+    dtype = KINDS[kind][column]
+    fitting, limit = _python_types(dtype)
+    if not isinstance(value, fitting) or (isinstance(value, bool) and bool not in fitting):
+        raise BadLog(kind, column, f"is {type(value).__name__}, must be {dtype}")
+    if limit and abs(value) > limit:
+        raise BadLog(kind, column, f"value {value} does not fit {dtype}")
+
+
+def _python_types(dtype: Any) -> tuple[tuple[type, ...], int | None]:
+    """Which Python types hold a value of this dtype, and the largest magnitude that fits."""
+    if dtype == pl.Int16:
+        return (int,), 2**15 - 1
+    if dtype == pl.Int64 or isinstance(dtype, pl.Datetime):
+        return (int,), 2**63 - 1
+    if dtype in (pl.Float32, pl.Float64):
+        return (int, float), None
+    if dtype == pl.Boolean:
+        return (bool,), None
+    return ((str,), None) if dtype == pl.String else ((list,), None)

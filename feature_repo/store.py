@@ -1,0 +1,124 @@
+"""Feast, opened on one run: apply the definitions, join training rows as of their moment, load the online store.
+
+Law: one label row in, one training row out, in the order of the labels; a row sees snapshots at or before its moment,
+no older than the view's TTL; what it does not find is the catalogue's default.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from feature_repo.catalogue import DEFAULTS, VIEWS, View
+from feature_repo.clock import INSTANT
+from feature_repo.places import Places
+from feature_repo.snapshots import read_manifest, source_of
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+CHUNK = 2_000_000
+"""Rows joined at once: about 1 GiB with every stored feature."""
+
+KEYS = ("user_id", "video_id", "creator_id", "topic")
+
+
+class NoSnapshots(RuntimeError):
+    """The feature views of this run were never written, or not to the end."""
+
+    def __init__(self, features: Path):
+        super().__init__(f"no finished snapshots in {features}; run `python -m pipelines build-features` first.")
+
+
+def open_store(places: Places) -> FeatureStore:
+    """The Feast store of this run. Importing Feast takes seconds, so it happens here."""
+    import yaml
+    from feast import FeatureStore, RepoConfig
+
+    text = (Path(__file__).parent / "feature_store.yaml").read_text()
+    state = str(places.root.absolute())
+    settings: dict[str, Any] = yaml.safe_load(text.replace("${FOURPLANES_STATE}", state))
+    return FeatureStore(config=RepoConfig(**settings, repo_path=Path(__file__).parent))
+
+
+def apply(places: Places) -> FeatureStore:
+    """Register entities, views and service; repeating it changes nothing."""
+    from feature_repo.feast_objects import feast_objects
+
+    if read_manifest(places.features) is None:
+        raise NoSnapshots(places.features)
+    places.feast.mkdir(parents=True, exist_ok=True)
+    store = open_store(places)
+    store.apply(feast_objects(places).all())
+    return store
+
+
+def training_features(places: Places, labels: pl.DataFrame) -> pl.DataFrame:
+    """The label rows with every stored feature as it was at each row's event_time.
+
+    `labels` needs impression_id (unique), event_time and the keys; an unknown creator or topic is null or -1.
+    """
+    from feature_repo.feast_objects import SERVICE
+
+    store = apply(places)
+    service = store.get_feature_service(SERVICE)
+    found = pl.concat([_joined(store, service, part) for part in _questions(labels).iter_slices(CHUNK)])
+    answer = labels.join(_filled(found), on="impression_id", how="left", maintain_order="left", validate="1:1")
+    if not len(found) == len(answer) == len(labels):
+        raise AssertionError(f"{len(labels)} label rows gave {len(found)} joined rows, must be one for one.")
+    return answer
+
+
+def _questions(labels: pl.DataFrame) -> pl.DataFrame:
+    """What Feast is asked: one row per impression with int64 keys and its moment."""
+    if labels["impression_id"].is_duplicated().any():
+        raise ValueError("impression_id repeats in the labels, must be unique: one row per impression.")
+    keys = [pl.col(key).cast(pl.Int64).fill_null(-1) for key in KEYS]
+    return labels.select("impression_id", *keys, pl.col("event_time").cast(INSTANT).alias("event_timestamp"))
+
+
+def _joined(store: FeatureStore, service: Any, questions: pl.DataFrame) -> pl.DataFrame:
+    job = store.get_historical_features(
+        entity_df=questions.to_pandas(), features=service, filter_by_created_timestamp=True
+    )
+    rows = pl.from_arrow(job.to_arrow())
+    assert isinstance(rows, pl.DataFrame)
+    if len(rows) != len(questions) or rows["impression_id"].n_unique() != len(questions):
+        raise AssertionError(f"{len(questions)} questions gave {len(rows)} answers, must be one for one.")
+    return rows.drop(*KEYS, "event_timestamp")
+
+
+def _filled(found: pl.DataFrame) -> pl.DataFrame:
+    """Defaults where nothing was found; moments as float64, which holds them exactly and has a NaN."""
+    columns = []
+    for feature in (f for view in VIEWS for f in view.features):
+        dtype = pl.Float64 if feature.integer else pl.Float32
+        columns.append(pl.col(feature.name).cast(dtype).fill_null(DEFAULTS[feature.name]))
+    return found.select("impression_id", *columns)
+
+
+def materialize(places: Places, until_us: int) -> dict[str, int]:
+    """Load each view's newest values at `until` into the online store; the rows written per view.
+
+    Values past their TTL are left out, and so is any key whose online value is newer than ours.
+    """
+    store = apply(places)
+    return {view.name: _materialize_view(store, places, view, until_us) for view in VIEWS}
+
+
+def newest(places: Places, view: View, until_us: int) -> pl.DataFrame:
+    """The newest row of each key at or before `until` and within the TTL (inclusive)."""
+    moment = pl.col("event_timestamp").to_physical()
+    rows = pl.scan_parquet(source_of(places.features, view)).filter(moment <= until_us)
+    if view.ttl_us is not None:
+        rows = rows.filter(moment >= until_us - view.ttl_us)
+    return rows.sort("event_timestamp").unique(list(view.keys), keep="last", maintain_order=True).collect()
+
+
+def _materialize_view(store: FeatureStore, places: Places, view: View, until_us: int) -> int:
+    rows = newest(places, view, until_us)
+    if len(rows):
+        store.write_to_online_store(view.name, rows.to_pandas())
+    return len(rows)

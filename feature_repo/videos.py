@@ -1,0 +1,86 @@
+"""What is known of every uploaded video, as arrays sorted by video id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+from feature_repo.events import CONTENT_SIZE
+from feature_repo.log import EventLog
+
+
+@dataclass(frozen=True)
+class VideoCatalog:
+    """One row per video. Unknown: topic -1, duration NaN, content zeros, scores NaN."""
+
+    video_ids: NDArray[np.int64]
+    creator_ids: NDArray[np.int64]
+    topics: NDArray[np.int16]
+    duration_s: NDArray[np.float32]
+    uploaded_us: NDArray[np.int64]
+    content: NDArray[np.float32]
+    headline: NDArray[np.float32]
+    production: NDArray[np.float32]
+
+    @classmethod
+    def from_log(cls, log: EventLog, known_before_us: int | None = None) -> VideoCatalog:
+        return cls.from_uploads(log.read("uploaded", known_before_us=known_before_us))
+
+    @classmethod
+    def from_uploads(cls, uploaded: pl.DataFrame) -> VideoCatalog:
+        """The first upload of each video wins."""
+        first = uploaded.sort("event_time", "event_id").unique("video_id", keep="first", maintain_order=True)
+        rows = first.sort("video_id")
+        return cls(
+            rows["video_id"].to_numpy(),
+            rows["creator_id"].to_numpy(),
+            rows["topic"].fill_null(-1).to_numpy(),
+            (rows["duration_ms"].cast(pl.Float64) / 1000).cast(pl.Float32).fill_null(float("nan")).to_numpy(),
+            rows["event_time"].to_physical().to_numpy(),
+            _content(rows["content"]),
+            rows["headline_score"].fill_null(float("nan")).to_numpy(),
+            rows["production_score"].fill_null(float("nan")).to_numpy(),
+        )
+
+    def __len__(self) -> int:
+        return len(self.video_ids)
+
+    def rows_of(self, video_ids: ArrayLike) -> NDArray[np.int64]:
+        """The row of each id, -1 where the video is unknown."""
+        return rows_of(self.video_ids, video_ids)
+
+    def creators_of(self, video_ids: ArrayLike) -> NDArray[np.int64]:
+        """The creator of each id, -1 where the video is unknown."""
+        return _taken(self.creator_ids, self.rows_of(video_ids))
+
+    def topics_of(self, video_ids: ArrayLike) -> NDArray[np.int64]:
+        """The topic of each id, -1 where video or topic is unknown."""
+        return _taken(self.topics.astype(np.int64), self.rows_of(video_ids))
+
+
+def rows_of(sorted_ids: NDArray[np.int64], ids: ArrayLike) -> NDArray[np.int64]:
+    """The row of each id in a sorted array, -1 where it is not there."""
+    wanted = np.asarray(ids, np.int64)
+    if not len(sorted_ids):
+        return np.full(wanted.shape, -1, np.int64)
+    rows = np.searchsorted(sorted_ids, wanted).clip(0, len(sorted_ids) - 1)
+    return np.where(sorted_ids[rows] == wanted, rows, -1)
+
+
+def _taken(values: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    if not len(values):
+        return np.full(rows.shape, -1, np.int64)
+    return np.where(rows >= 0, values[rows], -1)
+
+
+def _content(column: pl.Series) -> NDArray[np.float32]:
+    """Rows of CONTENT_SIZE numbers; zeros where there is none."""
+    zeros = np.zeros((len(column), CONTENT_SIZE), np.float32)
+    known = column.is_not_null().to_numpy()
+    if known.any():
+        flat = column.drop_nulls().explode().cast(pl.Float32).to_numpy()
+        zeros[known] = flat.reshape(-1, CONTENT_SIZE)
+    return zeros

@@ -1,0 +1,35 @@
+"""`python -m labs <verb>`: the questions whose answers are known, asked from the command line."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+VERBS = {
+    "true-value": ("labs.true_value", "what champion, simple baselines and the oracle are truly worth"),
+    "three-seeds": ("labs.three_seeds", "the same question in three worlds, each trained from scratch"),
+    "bench-serving": ("labs.bench.bench_serving", "our server against the naive one, paired in one run"),
+}
+
+
+def usage() -> str:
+    """The verbs, one sentence each."""
+    lines = [f"  {verb:<14} {sentence}" for verb, (_, sentence) in VERBS.items()]
+    return "\n".join(["usage: python -m labs <verb> [options]", "", *lines, "", "python -m labs <verb> --help"])
+
+
+def main(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    if argv[0] not in VERBS:
+        print(f"no lab {argv[0]!r}. Labs: {', '.join(VERBS)}.", file=sys.stderr)
+        return 2
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    return int(importlib.import_module(VERBS[argv[0]][0]).main(argv[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

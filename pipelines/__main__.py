@@ -1,0 +1,105 @@
+"""`python -m pipelines <verb>`: one verb per file, each callable alone; `train` runs them in order in one process."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import time
+import warnings
+
+VERBS = {
+    "ingest": "absorb what the server acknowledged, or foreign logs, into the event log",
+    "build-features": "write the snapshots of every feature view and register them with Feast",
+    "train-towers": "learn the retrieval model",
+    "build-training-set": "join labels with the features that were known at each impression",
+    "train-ranker": "learn a calibrated head per objective, and the baselines on the same rows",
+    "materialize": "bring the newest features online",
+    "release": "assemble, measure and register one release",
+    "promote": "make the release champion if every gate holds",
+    "evaluate": "measure the champion on the days held out",
+    "rollback": "move the champion alias back to the champion before",
+    "train": "every verb above from ingest to promote, in order",
+}
+
+NEXT = {
+    "ingest": "python -m pipelines build-features",
+    "build-features": "python -m pipelines train-towers",
+    "train-towers": "python -m pipelines build-training-set",
+    "build-training-set": "python -m pipelines train-ranker",
+    "train-ranker": "python -m pipelines materialize",
+    "materialize": "python -m pipelines release",
+    "release": "python -m pipelines promote",
+    "promote": "make serve",
+    "evaluate": "make monitor",
+    "rollback": "make monitor",
+    "train": "make serve",
+}
+
+
+def quieten() -> None:
+    """Settings that libraries read when they are imported: no telemetry, no spinning threads, no word to developers."""
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    for name, value in (
+        ("DO_NOT_TRACK", "true"),
+        ("MLFLOW_DISABLE_TELEMETRY", "true"),
+        ("OMP_WAIT_POLICY", "PASSIVE"),
+        ("JAX_PLATFORMS", "cpu"),
+        ("TQDM_DISABLE", "1"),
+    ):
+        os.environ.setdefault(name, value)
+
+
+def parser() -> argparse.ArgumentParser:
+    listed = "\n".join(f"  {name:20} {sentence}" for name, sentence in VERBS.items())
+    made = argparse.ArgumentParser(
+        prog="python -m pipelines",
+        description=__doc__,
+        epilog=f"verbs:\n{listed}\n\nLOGS, SCALE, SEED, VAR, TRAIN_UNTIL and REAL_LOGS are read from the environment.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("verb", choices=list(VERBS), metavar="verb")
+    made.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    return made
+
+
+def main(argv: list[str]) -> int:
+    """Run one verb; 0 when it did its work, 1 with a sentence when it could not."""
+    asked = parser().parse_args(argv)
+    quieten()
+    started = time.perf_counter()
+    try:
+        return _run(asked.verb, asked.quiet, started)
+    except KeyboardInterrupt:
+        print("stopped; what was half done is deleted by the next run.", file=sys.stderr)
+        return 130
+    except (RuntimeError, ValueError, OSError, LookupError, _own_errors()) as error:
+        if os.environ.get("TRACEBACK"):
+            raise
+        print(f"{asked.verb}: {error}", file=sys.stderr)
+        return 1
+
+
+def _own_errors() -> type[Exception]:
+    from pipelines.stages import OutOfOrder
+
+    return OutOfOrder
+
+
+def _run(verb: str, quiet: bool, started: float) -> int:
+    from feature_repo.reports import write_report
+    from pipelines.plan import plan_from_environment
+    from pipelines.shell import Told, flat
+
+    plan, told = plan_from_environment(), Told(quiet)
+    figures = importlib.import_module(f"pipelines.{verb.replace('-', '_')}").run(plan, told)
+    if verb != "train":
+        told.table(verb, ("figure", "value"), flat(figures))
+    report = write_report(plan.run, verb, {**figures, "seconds": time.perf_counter() - started})
+    told.say(f"report: {report}\nnext: {NEXT[verb]}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,67 @@
+"""Who watched what after which history: the examples the towers learn from, and the people they are asked about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from feature_repo.histories import Histories, histories_before
+from feature_repo.labels import events_between, labels
+from feature_repo.log import EventLog
+from feature_repo.videos import VideoCatalog
+from pipelines.splits import Window
+from serving.towers import PROFILE
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class People:
+    """What the user tower reads, one row per (person, moment); history rows point into a catalogue, -1 is none."""
+
+    user_ids: Ints
+    profiles: npt.NDArray[np.int16]
+    history_rows: Ints
+    weights: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.user_ids)
+
+    def rows(self, which: Ints) -> People:
+        """Some of the rows, in the order asked."""
+        return People(self.user_ids[which], self.profiles[which], self.history_rows[which], self.weights[which])
+
+
+def labels_of(log: EventLog, window: Window) -> pl.DataFrame:
+    """Labels of the impressions served in a window, as they were known at its end."""
+    span = (window.start_us, window.end_us, window.end_us)
+    return labels(events_between(log, *span), *span)
+
+
+def liked(table: pl.DataFrame) -> pl.DataFrame:
+    """Rows that say yes to a video: watched long, or liked."""
+    return table.filter((pl.col("long_watch") == 1) | (pl.col("like") == 1))
+
+
+def people(
+    joined: pl.DataFrame, watched: pl.DataFrame, catalog: VideoCatalog, user_ids: Ints, times_us: Ints
+) -> People:
+    """Each person with the profile they joined with and the history they had strictly before the moment."""
+    histories = histories_before(watched, user_ids, times_us)
+    return People(user_ids, profiles_of(joined, user_ids), *history_of(histories, catalog))
+
+
+def history_of(histories: Histories, catalog: VideoCatalog) -> tuple[Ints, npt.NDArray[np.float32]]:
+    """Histories as catalogue rows with their weights; a video the catalogue does not know weighs nothing."""
+    rows = catalog.rows_of(histories.video_ids.ravel()).reshape(histories.video_ids.shape)
+    return rows, np.where(rows < 0, np.float32(0), histories.weights)
+
+
+def profiles_of(joined: pl.DataFrame, user_ids: Ints) -> npt.NDArray[np.int16]:
+    """[n, len(PROFILE)] codes of each user's first join, -1 where the user or the code is unknown."""
+    first = joined.sort("event_time").unique("user_id", keep="first")
+    asked = pl.DataFrame({"user_id": user_ids}).join(first, on="user_id", how="left", maintain_order="left")
+    return asked.select(pl.col(name).fill_null(-1).cast(pl.Int16) for name in PROFILE).to_numpy()

@@ -1,0 +1,25 @@
+"""The reviewed value weights: what each predicted act is worth, and why. Change them by review, not by tuning.
+
+What we want is satisfaction; a long watch also answers to pull (clickbait pulls and disappoints), while likes,
+shares, follows and hides answer to satisfaction itself but are rare. So the rare acts get weights that let them
+contribute at their base rates as much as the common ones, and no weight is larger than its act can be predicted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from serving.values import Values, Weight
+
+WEIGHTS: Mapping[str, tuple[float, str]] = {
+    "long_watch": (1.0, "the unit: most of what can be predicted well, but clickbait earns it too"),
+    "watch": (0.5, "time against videos of like length: finishing a long video counts, length itself does not"),
+    "like": (20.0, "about 20 times rarer than a long watch and given for satisfaction: contributes alike at its rate"),
+    "share_or_follow": (60.0, "the strongest yes, about 150 times rarer; kept below parity because it is hard to predict"),
+    "negative": (-150.0, "a hide or report says the feed failed; about 600 times rarer than a long watch"),
+}
+
+
+def values(base_rates: Mapping[str, float]) -> Values:
+    """The value file: weights and reasons above, base rates as found in the train rows."""
+    return Values(tuple(Weight(act, weight, why, base_rates[act]) for act, (weight, why) in WEIGHTS.items()))

@@ -1,0 +1,42 @@
+"""Which candidates may be shown. A filter answers for every row and changes none; one that fails refuses every row.
+
+Visibility is not ranking: a blocked creator is not a bad score, since a score can be bought back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from serving.candidates import Candidates, Mask, Query
+
+
+@dataclass(frozen=True)
+class Eligible:
+    """Known to the catalogue, and uploaded before now."""
+
+    name: str = "eligible"
+
+    def keep(self, query: Query, table: Candidates) -> Mask:
+        return np.asarray((table["catalog_row"] >= 0) & (table["uploaded_us"] < query.now_us))
+
+
+@dataclass(frozen=True)
+class NotSeen:
+    """Not watched by this person yet. Served without watched is unseen."""
+
+    name: str = "not_seen"
+
+    def keep(self, query: Query, table: Candidates) -> Mask:
+        return ~np.isin(table.ids, query.seen)
+
+
+@dataclass(frozen=True)
+class NotBlocked:
+    """Neither a video the person hid or reported, nor one of a creator they want no more of."""
+
+    name: str = "not_blocked"
+
+    def keep(self, query: Query, table: Candidates) -> Mask:
+        return ~np.isin(table.ids, query.hidden) & ~np.isin(table["creator_id"], query.blocked)

@@ -1,0 +1,70 @@
+"""What a person would do with each candidate: one LightGBM model per objective, each with its calibrator.
+
+Boosters travel as LightGBM text and are scored on numpy with one thread: a second thread halves the median and
+wrecks the tail as soon as the other core is busy (LightGBM's workers spin while they wait).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from serving.calibrators import Calibrator
+
+HEADS = ("long_watch", "watch", "like", "share_or_follow", "negative")
+"""Objectives in the order the value file weighs them; names are those of feature_repo.labels."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """One objective: a booster's text, the booster parsed from it, and its calibrator."""
+
+    text: str
+    booster: Any
+    calibrator: Calibrator
+
+    def raw(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Scores before calibration; rows in, rows out."""
+        return np.asarray(self.booster.predict(matrix, num_threads=1), np.float64)
+
+    def predict(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        return self.calibrator(self.raw(matrix))
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Every objective's head, by name."""
+
+    by_name: Mapping[str, Head]
+
+    def predict(self, matrix: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float64]]:
+        """A calibrated column per objective for a matrix in the column order of feature_repo.matrix."""
+        return {name: head.predict(matrix) for name, head in self.by_name.items()}
+
+    def texts(self) -> dict[str, str]:
+        return {name: head.text for name, head in self.by_name.items()}
+
+    def calibrators(self) -> dict[str, dict[str, list[float]]]:
+        return {name: head.calibrator.as_json() for name, head in self.by_name.items()}
+
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, str], calibrators: Mapping[str, Mapping[str, list[float]]]) -> Heads:
+        """Heads from what `texts` and `calibrators` wrote; a head without its calibrator is refused."""
+        missing = sorted(set(texts) ^ set(calibrators))
+        if missing:
+            raise ValueError(f"heads {missing} lack a booster or a calibrator; each needs both.")
+        heads = {name: head_from(text, Calibrator.from_json(calibrators[name])) for name, text in texts.items()}
+        return cls(heads)
+
+
+def head_from(text: str, calibrator: Calibrator) -> Head:
+    """Parse a booster's text (no pickle is ever loaded)."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import lightgbm
+
+    return Head(text, lightgbm.Booster(model_str=text, params={"num_threads": 1}), calibrator)

@@ -1,0 +1,170 @@
+"""What is known of each candidate: columns of the table's length, in the names of the feature catalogue.
+
+Every feature the matrix needs is given by exactly one of these; the functions that derive them are feature_repo's, the
+same that made the training rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from feature_repo import catalogue, histories
+from feature_repo.context import context_columns
+from feature_repo.matrix import COLUMNS, assemble
+from feature_repo.videos import VideoCatalog
+from serving.candidates import Candidates, Column, Query
+from serving.heads import Heads
+from serving.index import VideoIndex
+from serving.mirrors import Mirror
+
+
+def _columns_of(entity: str) -> tuple[str, ...]:
+    return tuple(f.name for f in catalogue.FEATURES if f.entity == entity and f.name in COLUMNS and f.kind != "derived")
+
+
+USER_FEATURES = _columns_of("user")
+VIDEO_FEATURES = (*_columns_of("video"), *_columns_of("creator"))
+TOPIC_FEATURES = _columns_of("user_topic")
+CONTEXT_FEATURES = tuple(f.name for f in catalogue.CONTEXT)
+HISTORY_FEATURES = tuple(f.name for f in catalogue.HISTORY_FEATURES)
+TOPIC_DEFAULTS = np.array([catalogue.DEFAULTS[name] for name in TOPIC_FEATURES], np.float32)
+
+
+@dataclass(frozen=True)
+class Catalogued:
+    """Creator, topic, upload time and catalogue row: what the filters need to know."""
+
+    catalog: VideoCatalog
+    name: str = "catalogued"
+    gives: tuple[str, ...] = ("catalog_row", "creator_id", "topic", "uploaded_us")
+
+    def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]:
+        rows = self.catalog.rows_of(table.ids)
+        known = rows >= 0
+        return {
+            "catalog_row": rows,
+            "creator_id": np.where(known, self.catalog.creator_ids[rows], -1),
+            "topic": np.where(known, self.catalog.topics[rows], -1).astype(np.int64),
+            "uploaded_us": np.where(known, self.catalog.uploaded_us[rows], -1),
+        }
+
+
+@dataclass(frozen=True)
+class VideoFeatures:
+    """Features of the video and its creator, from the in-process mirror of the online store."""
+
+    mirror: Mirror
+    name: str = "video_features"
+    gives: tuple[str, ...] = VIDEO_FEATURES
+
+    def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]:
+        return self.mirror.columns_of(table.ids, self.gives)
+
+
+@dataclass(frozen=True)
+class UserFeatures:
+    """Features of the person, the same in every row."""
+
+    name: str = "user_features"
+    gives: tuple[str, ...] = USER_FEATURES
+
+    def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]:
+        known = query.person.features
+        return {name: _repeated(known.get(name, np.nan), len(table)) for name in self.gives}
+
+
+@dataclass(frozen=True)
+class UserTopicFeatures:
+    """What the person did with the candidate's topic so far."""
+
+    name: str = "user_topic_features"
+    gives: tuple[str, ...] = TOPIC_FEATURES
+
+    def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]:
+        topics = table["topic"]
+        found = np.where((topics >= 0)[:, None], query.person.topics[topics], TOPIC_DEFAULTS)
+        return {name: found[:, place] for place, name in enumerate(self.gives)}
+
+
+@dataclass(frozen=True)
+class Context:
+    """The request itself: when, where, and how old everybody is."""
+
+    name: str = "context"
+    gives: tuple[str, ...] = CONTEXT_FEATURES
+
+    def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]:
+        uploaded = np.where(table["uploaded_us"] >= 0, table["uploaded_us"], np.nan)
+        joined = query.person.features.get("user_joined_us", np.nan)
+        columns = context_columns(query.now_us, query.surface, uploaded, joined)
+        return {name: _repeated(column, len(table)) for name, column in columns.items()}
+
+
+@dataclass(frozen=True)
+class History:
+    """What the last watched videos and the follows say about each candidate."""
+
+    catalog: VideoCatalog
+    name: str = "history"
+    gives: tuple[str, ...] = HISTORY_FEATURES
+
+    def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]:
+        had, weights = query.history, query.history_weights
+        topics, creators = self.catalog.topics_of(had), self.catalog.creators_of(had)
+        return {
+            "history_size": _repeated((had >= 0).sum(), len(table)),
+            "history_topic_share": histories.history_topic_share(weights, topics, table["topic"]),
+            "history_creator_share": histories.history_creator_share(weights, creators, table["creator_id"]),
+            "follows_creator": histories.follows_creator(table["creator_id"], query.follows.tolist()),
+        }
+
+
+@dataclass(frozen=True)
+class TowerScore:
+    """How well the retrieval model thinks person and video fit: the dot product of their vectors."""
+
+    index: VideoIndex
+    name: str = "tower_score"
+    gives: tuple[str, ...] = ("tower_score",)
+
+    def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]:
+        if len(query.person.vector) == 0:
+            return {"tower_score": _repeated(np.nan, len(table))}
+        return {"tower_score": self.index.vectors[table["catalog_row"]] @ query.person.vector}
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """All features in the order the trees were trained on; what is logged as served."""
+
+    name: str = "matrix"
+    gives: tuple[str, ...] = ("features",)
+
+    def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]:
+        return {"features": assemble(table.columns, len(table))}
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The calibrated prediction of every head, one column each, under the head's name."""
+
+    heads: Heads
+    name: str = "predictions"
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        return tuple(self.heads.by_name)
+
+    def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]:
+        if len(table) == 0:
+            return {name: np.empty(0) for name in self.gives}
+        return self.heads.predict(table["features"])
+
+
+def _repeated(value: npt.ArrayLike, rows: int) -> npt.NDArray[np.float32]:
+    """The value in every row, without a copy."""
+    return np.broadcast_to(np.asarray(value, np.float32), (rows,))

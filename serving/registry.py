@@ -1,0 +1,293 @@
+"""Which release is champion: one MLflow registered model, one version per release, aliases, a log of every move.
+
+MLflow takes seconds to import, so only those who write pay for it. `champion` reads the alias where MLflow keeps it,
+a SQLite row, in under a millisecond; a test proves that it answers what MLflow's own client answers.
+MLflow has no compare-and-swap on aliases: every move happens under a file lock and is told in `promotions.jsonl`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feature_repo.places import Places
+from serving.releases import DamagedRelease, verify_release
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+MODEL = "fourplanes-ranker"
+EXPERIMENT = "releases"
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+
+
+class NothingToRollBackTo(Exception):
+    """The champion has no predecessor."""
+
+
+class UnknownVersion(Exception):
+    """No such version is registered."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One version of the registered model and where its release lies."""
+
+    version: int
+    release_id: str
+    directory: Path
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """What a rollback did, and how long it took."""
+
+    from_version: int
+    to_version: int
+    took_ms: float
+
+    def __str__(self) -> str:
+        return f"champion moved back from version {self.from_version} to {self.to_version} in {self.took_ms:.0f} ms"
+
+
+def client(places: Places) -> MlflowClient:
+    """MLflow's client on this run's own database; telemetry is off before it is imported."""
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow.tracking import MlflowClient
+
+    for chatty in ("mlflow", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    places.registry.mkdir(parents=True, exist_ok=True)
+    address = f"sqlite:///{_database(places).resolve()}"
+    return MlflowClient(address, address)
+
+
+def start_run(places: Places, name: str, tags: Mapping[str, str] | None = None) -> str:
+    """Open an MLflow run in the releases experiment and return its id; its artifacts stay inside var/."""
+    mlflow = client(places)
+    experiment = mlflow.get_experiment_by_name(EXPERIMENT)
+    experiment_id = (
+        experiment.experiment_id
+        if experiment
+        else mlflow.create_experiment(EXPERIMENT, artifact_location=(places.registry / "artifacts").resolve().as_uri())
+    )
+    return str(mlflow.create_run(experiment_id, run_name=name, tags=dict(tags or {})).info.run_id)
+
+
+def register(places: Places, directory: Path, metrics: Mapping[str, float], run_id: str | None = None) -> int:
+    """Copy a release into the registry as a new version; the same release again is the version it already is."""
+    with _lock(places):
+        manifest = verify_release(directory)
+        release_id = str(manifest["release_id"])
+        known = [entry for entry in versions(places) if entry.release_id == release_id]
+        if known:
+            _repair(known[-1].directory, directory)
+            return known[-1].version
+        return _register(places, directory, manifest, run_id or start_run(places, release_id), metrics)
+
+
+def champion(places: Places) -> tuple[int, Path] | None:
+    """Version and directory of the champion, or None while there is none. Cheap enough to ask every second."""
+    return aliased(places, CHAMPION)
+
+
+def aliased(places: Places, alias: str) -> tuple[int, Path] | None:
+    """Version and directory behind an alias, read from MLflow's own table."""
+    rows = _query(places, _ALIASED, (MODEL, alias))
+    return (int(rows[0][0]), places.registry / rows[0][1]) if rows else None
+
+
+def versions(places: Places) -> list[Registered]:
+    """Every registered version, oldest first."""
+    rows = _query(places, _VERSIONS, (MODEL,))
+    return [Registered(int(v), str(release), places.registry / folder) for v, folder, release in rows]
+
+
+def set_champion(places: Places, version: int, reason: str = "promoted") -> float:
+    """Move the champion alias to a version, remembering the one before; milliseconds it took."""
+    with _lock(places):
+        return _move_champion(places, client(places), version, reason)
+
+
+def set_challenger(places: Places, version: int) -> None:
+    """Point the challenger alias at a version that did not win."""
+    with _lock(places):
+        _check_known(places, version)
+        client(places).set_registered_model_alias(MODEL, CHALLENGER, str(version))
+        _tell(places, {"alias": CHALLENGER, "to": version, "reason": "challenger"})
+
+
+def tag(places: Places, version: int, tags: Mapping[str, object]) -> None:
+    """Write tags on a version: the verdict of its gates, for instance."""
+    mlflow = client(places)
+    for name, value in tags.items():
+        mlflow.set_model_version_tag(MODEL, str(version), name, str(value))
+
+
+def was_rolled_back(places: Places, version: int) -> bool:
+    """True of a version somebody moved the champion away from; a pipeline must not promote it again by itself."""
+    return bool(_tag(places, version, "rolled_back"))
+
+
+def rollback(places: Places) -> RolledBack:
+    """Move the champion alias back to the champion before this one."""
+    mlflow = client(places)
+    with _lock(places):
+        now = champion(places)
+        before = _tag(places, now[0], "previous_champion") if now else ""
+        if now is None or not before:
+            found = f"champion is version {now[0]}, and none was champion before it" if now else "there is no champion"
+            raise NothingToRollBackTo(f"Nothing to roll back to: {found}. `make train` makes a new release.")
+        mlflow.set_model_version_tag(MODEL, str(now[0]), "rolled_back", _timestamp())
+        took_ms = _alias(places, mlflow, int(before))
+        _tell(places, {"alias": CHAMPION, "from": now[0], "to": int(before), "reason": "rollback"})
+        return RolledBack(now[0], int(before), took_ms)
+
+
+def promotions(places: Places) -> list[dict[str, Any]]:
+    """Every move of an alias ever made, oldest first."""
+    path = _promotions(places)
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
+_ALIASED = """
+    SELECT a.version, t.value FROM registered_model_aliases a
+    JOIN model_version_tags t ON t.name = a.name AND t.version = a.version AND t.key = 'folder'
+    WHERE a.name = ? AND a.alias = ?"""
+
+_VERSIONS = """
+    SELECT v.version, f.value, r.value FROM model_versions v
+    JOIN model_version_tags f ON f.name = v.name AND f.version = v.version AND f.key = 'folder'
+    JOIN model_version_tags r ON r.name = v.name AND r.version = v.version AND r.key = 'release_id'
+    WHERE v.name = ? ORDER BY v.version"""
+
+_TAG = "SELECT value FROM model_version_tags WHERE name = ? AND version = ? AND key = ?"
+
+
+def _query(places: Places, sql: str, arguments: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    """Rows of MLflow's database, opened read-only; none while it has not been made."""
+    if not _database(places).exists():
+        return []
+    address = f"{_database(places).resolve().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(address, uri=True, timeout=5)) as connection:
+        try:
+            return connection.execute(sql, arguments).fetchall()
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):  # MLflow is creating its tables right now
+                return []
+            raise
+
+
+def _tag(places: Places, version: int, name: str) -> str:
+    rows = _query(places, _TAG, (MODEL, version, name))
+    return str(rows[0][0]) if rows else ""
+
+
+def _register(
+    places: Places, directory: Path, manifest: Mapping[str, Any], run_id: str, metrics: Mapping[str, float]
+) -> int:
+    mlflow = client(places)
+    folder = Path("releases") / str(manifest["release_id"])
+    _copy(directory, places.registry / folder)
+    _log(mlflow, run_id, manifest, metrics)
+    if not mlflow.search_registered_models(f"name = '{MODEL}'"):
+        mlflow.create_registered_model(MODEL, description="One version is one release: towers, index, heads, policy.")
+    tags = {name: str(manifest[name]) for name in ("release_id", "release_hash", "git_commit", "snapshot_hash")}
+    made = mlflow.create_model_version(
+        MODEL, str((places.registry / folder).resolve()), run_id=run_id, tags={**tags, "folder": folder.as_posix()}
+    )
+    return int(made.version)
+
+
+def _log(mlflow: MlflowClient, run_id: str, manifest: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+    from mlflow.entities import Metric
+
+    now_ms = int(time.time() * 1000)
+    mlflow.log_batch(run_id, metrics=[Metric(name, float(value), now_ms, 0) for name, value in metrics.items()])
+    mlflow.log_dict(run_id, dict(manifest), "manifest.json")
+    mlflow.set_terminated(run_id)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a release so that it appears whole; one that is there already is the same by its id."""
+    half = target.with_name(f".{target.name}.half")
+    shutil.rmtree(half, ignore_errors=True)
+    half.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(source, half)
+    shutil.rmtree(target, ignore_errors=True)
+    half.rename(target)
+
+
+def _repair(registered: Path, sound: Path) -> None:
+    """Put a sound copy in the place of a registered release that was damaged since."""
+    try:
+        verify_release(registered)
+    except DamagedRelease:
+        _copy(sound, registered)
+
+
+def _move_champion(places: Places, mlflow: MlflowClient, version: int, reason: str) -> float:
+    _check_known(places, version)
+    now = champion(places)
+    if now and now[0] == version:
+        return 0.0
+    if now:
+        mlflow.set_model_version_tag(MODEL, str(version), "previous_champion", str(now[0]))
+    took_ms = _alias(places, mlflow, version)
+    _tell(places, {"alias": CHAMPION, "from": now[0] if now else None, "to": version, "reason": reason})
+    return took_ms
+
+
+def _alias(places: Places, mlflow: MlflowClient, version: int) -> float:
+    started = time.perf_counter()
+    mlflow.set_registered_model_alias(MODEL, CHAMPION, str(version))
+    moved = champion(places)
+    if moved is None or moved[0] != version:
+        raise UnknownVersion(f"the champion alias reads {moved} after it was moved to version {version}.")
+    return (time.perf_counter() - started) * 1000
+
+
+def _check_known(places: Places, version: int) -> None:
+    known = [entry.version for entry in versions(places)]
+    if version not in known:
+        raise UnknownVersion(f"{MODEL} has no version {version}; it has {known}. `make train` registers one.")
+
+
+def _tell(places: Places, move: Mapping[str, object]) -> None:
+    with _promotions(places).open("a", encoding="utf-8") as told:
+        told.write(json.dumps({"at": _timestamp(), **move}) + "\n")
+
+
+def _timestamp() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _database(places: Places) -> Path:
+    return places.registry / "mlflow.db"
+
+
+def _promotions(places: Places) -> Path:
+    return places.registry / "promotions.jsonl"
+
+
+@contextmanager
+def _lock(places: Places) -> Iterator[None]:
+    """One mover at a time, across processes."""
+    places.registry.mkdir(parents=True, exist_ok=True)
+    with (places.registry / ".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield

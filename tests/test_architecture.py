@@ -1,0 +1,87 @@
+"""Who may import whom, read from the source. The same law is in pyproject.toml, checked by `make imports`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Each package, and the packages of ours it may import besides itself.
+MAY_IMPORT: dict[str, set[str]] = {
+    "feature_repo": set(),
+    "serving": {"feature_repo"},
+    "evaluation": {"feature_repo"},
+    "simulator": {"feature_repo"},
+    "monitoring": {"feature_repo", "evaluation", "serving"},
+    "pipelines": {"feature_repo", "evaluation", "serving"},
+    "labs": {"feature_repo", "evaluation", "serving", "simulator", "pipelines", "monitoring"},
+}
+HTTP = ("fastapi", "starlette")
+HTTP_EDGE = ("serving.app", "serving.routers", "serving.wire", "labs.bench")
+PICKLES = {"pickle", "cloudpickle", "joblib", "dill", "shelve"}
+
+
+def modules(*packages: str) -> Iterator[tuple[str, ast.Module]]:
+    """Every module of these packages as (dotted name, syntax tree)."""
+    for package in packages or MAY_IMPORT:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield ".".join(path.relative_to(ROOT).with_suffix("").parts), ast.parse(path.read_text("utf-8"))
+
+
+def imports(tree: ast.Module) -> set[str]:
+    """Dotted names a module imports, lazily or not: `from a import b` counts as a and a.b."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def within(name: str, *packages: str) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_a_package_imports_only_what_the_map_allows(package: str) -> None:
+    forbidden = MAY_IMPORT.keys() - MAY_IMPORT[package] - {package}
+
+    broken = [f"{name} imports {i}" for name, tree in modules(package) for i in imports(tree) if within(i, *forbidden)]
+
+    assert broken == []
+
+
+def test_only_the_world_and_labs_look_at_the_truth() -> None:
+    planes = MAY_IMPORT.keys() - {"simulator", "labs"}
+
+    assert [name for name, tree in modules(*planes) if "simulator.truth" in imports(tree)] == []
+
+
+def test_http_stays_at_the_edge() -> None:
+    behind = [(name, tree) for name, tree in modules() if not within(name, *HTTP_EDGE)]
+
+    assert [name for name, tree in behind if any(within(i, *HTTP) for i in imports(tree))] == []
+
+
+def test_the_app_is_imported_only_by_the_command_that_serves_it() -> None:
+    others = [(name, tree) for name, tree in modules() if not within(name, "serving.__main__", "serving.app")]
+
+    assert [n for n, tree in others if any(within(i, "serving.app", "serving.routers") for i in imports(tree))] == []
+
+
+def test_nothing_loads_a_pickle() -> None:
+    loaders = {"pyfunc.load_model", "allow_pickle=True", "read_pickle"}
+
+    assert [name for name, tree in modules() if PICKLES & imports(tree)] == []
+    assert [name for name, tree in modules() if any(word in ast.unparse(tree) for word in loaders)] == []
+
+
+def test_every_package_of_the_tree_is_on_the_map() -> None:
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"}
+
+    assert packages == MAY_IMPORT.keys()
