@@ -25,7 +25,7 @@ VERBS := ingest build-features build-training-set train-towers train-ranker rele
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train serve evaluate monitor rollback $(VERBS) card features bench-serving notebooks \
+.PHONY: help setup train serve evaluate monitor rollback $(VERBS) card features three-seeds bench-serving notebooks \
         figures format lint types imports test check clean
 
 help: ## List the targets, one sentence each.
@@ -68,13 +68,17 @@ card: $(READY) ## Print the world's calibration card beside the published figure
 features: $(READY) ## Write docs/features.md from the catalogue: what each feature means, its window and default.
 	$(PY) docs/write_features.py
 
+three-seeds: $(READY) ## Train in three worlds from scratch, and compare the champion's true value in each.
+	$(PY) -m labs three-seeds --var $(VAR)/seeds
+
 bench-serving: $(READY) ## Time POST /v1/feed against the naive server, same release and slates.
 	$(PY) -m labs bench-serving
 
 notebooks: $(READY) ## Execute notebooks/ against the trained state and save them with their plots.
 	$(PY) notebooks/execute.py
 
-figures: $(READY) ## Copy the figures of VAR's reports into docs/figures.json, README and docs.
+figures: $(READY) ## Copy the figures of VAR's reports, and a session with the champion, into the documents.
+	$(PY) docs/write_session.py
 	$(PY) docs/write_figures.py
 
 format: $(READY) ## Format the code.
@@ -98,7 +102,7 @@ check: lint types imports test ## Run all that CI runs: format, lint, types, imp
 	@echo "All good: formatted, typed, imports in order, every test true. Ship it."
 
 clean: ## Remove what was generated and the caches; keep .venv and VAR/real_logs.
-	rm -rf $(VAR)/simulated-* $(VAR)/kuairand-* $(VAR)/numba $(VAR)/matplotlib
+	rm -rf $(VAR)/simulated-* $(VAR)/kuairand-* $(VAR)/seeds $(VAR)/numba $(VAR)/matplotlib
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 

@@ -12,9 +12,9 @@ from feature_repo.clock import DAY_US, HOUR_US
 PAGE = Path(__file__).with_name("features.md")
 HEAD = """# Features
 
-Written by `make features` from `feature_repo/catalogue.py`, where each feature is defined once: change it there.
-A windowed feature at moment t counts what was known before its snapshot; the snapshot used is the newest one at or before t
-and not older than the view's time to live, else the default. Names read entity, what, window.
+Written by `make features` from `feature_repo/catalogue.py`, where each feature is defined once.
+A windowed feature at moment t counts what was known before its snapshot; the snapshot used is the newest one
+at or before t and not older than the view's time to live, else the default. Names read entity, what, window.
 """
 
 
@@ -32,7 +32,14 @@ def default(value: float) -> str:
 def row(feature: catalogue.Feature) -> str:
     bounds = "any" if feature.low == -math.inf else f"from {feature.low:g}"
     bounds = f"{feature.low:g} to {feature.high:g}" if math.isfinite(feature.high) else bounds
-    cells = (f"`{feature.name}`", span(feature.window_us), default(feature.default), bounds, feature.owner, feature.why)
+    cells = (
+        f"`{feature.name}`",
+        span(feature.window_us),
+        default(feature.default),
+        bounds,
+        feature.owner,
+        feature.why,
+    )
     return "| " + " | ".join(cells) + " |"
 
 
@@ -51,7 +58,11 @@ def view_section(view: catalogue.View) -> str:
 def page() -> str:
     """The whole document: the Feast views, then what is computed when a request arrives."""
     derived = (
-        ("Request", "Known when the request is: `context.py`, the same code for training and serving.", catalogue.CONTEXT),
+        (
+            "Request",
+            "Known when the request is: `context.py`, the same code for training and serving.",
+            catalogue.CONTEXT,
+        ),
         ("Watch history", "From the last watched videos: `histories.py`.", catalogue.HISTORY_FEATURES),
         ("Model", "From the release itself.", catalogue.MODEL_FEATURES),
     )

@@ -1,9 +1,9 @@
 """Copy the figures of reports into docs/figures.json and into the marked blocks of README.md and docs/*.md.
 
-    python docs/write_figures.py        reads VAR/*/reports/*.json; a run without new reports keeps its old figures
+    python docs/write_figures.py     reads VAR/*/reports/*.json; a run without new reports keeps its figures
 
-A block is what stands between `<!-- figures:NAME -->` and `<!-- /figures -->`; BLOCKS says how each NAME is written.
-No figure in a document is typed by hand, and a test fails when a document and docs/figures.json differ.
+A block is what stands between `<!-- figures:NAME -->` and `<!-- /figures -->`; BLOCKS says how each NAME is
+written. No figure in a document is typed by hand: a test fails when a document and docs/figures.json differ.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ READING_ORDER = {
     "evaluation/gates.py": "what a release must prove before it serves",
     "simulator/behaviour.py": "how people in this world watch, skip, like and leave",
 }
-PROMOTED = ("train", "promote", "evaluate", "true-value", "three-seeds", "bench-serving", "card")
+LAPTOP, REAL = "simulated-laptop", "kuairand-laptop"
+QUOTED = ("logs", "train", "promote", "evaluate", "true-value", "three-seeds", "bench-serving", "card")
 
 Figures = Mapping[str, Any]
 
@@ -61,7 +62,7 @@ def interval(estimate: Figures | float | None, digits: int = 3) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """A Markdown table."""
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -76,7 +77,131 @@ def reading_order(figures: Figures) -> str:
     return "\n".join(rows)
 
 
-BLOCKS: dict[str, Callable[[Figures], str]] = {"reading-order": reading_order}
+def train(figures: Figures) -> str:
+    """How the release ranks the held-out days beside its rivals, on the same rows."""
+    found = report(figures, LAPTOP, "train", "make train")
+    rows = [
+        (name, interval(row["ndcg_at_10"]), interval(row["gauc_long_watch"]))
+        for name, row in sorted(found["ranking"].items(), key=lambda item: -item[1]["ndcg_at_10"]["value"])
+    ]
+    said = f"Release `{found['release_id']}` on the held-out days, 95 % intervals by user; {took(figures)}:"
+    return f"{said}\n\n" + table(("scorer", "nDCG@10 of gain", "per-user AUC of long watch"), rows)
+
+
+def took(figures: Figures) -> str:
+    """What `make train` took: the world's log, if it had to be lived, and every verb."""
+    verbs = figures["runs"].get(LAPTOP, {})
+    seconds = sum(verbs[verb]["figures"].get("seconds", 0.0) for verb in ("logs", "train") if verb in verbs)
+    return f"`make train` took {number(seconds, 0)} s"
+
+
+def true_value(figures: Figures) -> str:
+    """What each policy is truly worth, one column per world."""
+    worlds = report(figures, LAPTOP, "three-seeds", "make three-seeds")["seeds"]
+    policies = list(next(iter(worlds.values()))["policies"])
+    rows = [
+        (name, *(interval(world["policies"][name]["satisfaction"]) for world in worlds.values()))
+        for name in policies
+    ]
+    headroom = [interval(world["policies"]["champion"]["share_of_headroom"], 2) for world in worlds.values()]
+    rows.append(("champion's share of the headroom", *headroom))
+    return table(("satisfaction per impression", *(f"seed {seed}" for seed in worlds)), rows)
+
+
+def kuairand(figures: Figures) -> str:
+    """The ranking table on the held-out days of the real logs."""
+    found = report(figures, REAL, "train", "make train LOGS=kuairand")["held_out"]
+    rows = [
+        (name, *(interval(row[metric], 4) for metric in ("gauc", "ndcg_at_5", "mean")))
+        for name, row in found["scorers"].items()
+    ]
+    said = f"{found['rows']:,} rows, long view, ranked within each person's logged impressions:"
+    return f"{said}\n\n" + table(("scorer", "GAUC", "nDCG@5", "mean of both"), rows)
+
+
+def card(figures: Figures) -> str:
+    """Every row of the calibration card."""
+    rows = [
+        (
+            name,
+            f"{row['real']:.4g}",
+            plain(row["simulated"]),
+            "{:.4g} to {:.4g}".format(*row["band"]),
+            inside(row),
+        )
+        for name, row in report(figures, LAPTOP, "card", "make card")["rows"].items()
+    ]
+    return table(("figure", "published", "our world, 95 % interval", "band", ""), rows)
+
+
+def plain(estimate: Figures) -> str:
+    """An estimate in four significant digits, whatever its size."""
+    return f"{estimate['value']:.4g} [{estimate['low']:.4g}, {estimate['high']:.4g}]"
+
+
+def inside(row: Figures) -> str:
+    return "in" if row["inside"] else "**out**"
+
+
+def card_summary(figures: Figures) -> str:
+    """How many rows lie in their band, and which do not."""
+    found = report(figures, LAPTOP, "card", "make card")
+    out = [
+        f"`{name}` ({plain(row['simulated'])}, published {row['real']:.4g})"
+        for name, row in found["rows"].items()
+        if not row["inside"]
+    ]
+    rest = f"; outside: {', '.join(out)}" if out else ""
+    link = "[docs/WORLD.md](docs/WORLD.md#4-the-card)"
+    return f"{found['inside']} of {found['of']} figures lie in their band{rest}. All of them: {link}."
+
+
+def bench_serving(figures: Figures) -> str:
+    """Latency of whole requests, ours and the naive server's, and where our milliseconds go."""
+    found = report(figures, LAPTOP, "bench-serving", "make bench-serving")
+    rows = [
+        latency_row(found, arm, way)
+        for way in ("one_at_a_time", "four_at_a_time")
+        for arm in ("ours", "naive")
+    ]
+    stages = ", ".join(f"{stage} {number(ms, 2)}" for stage, ms in found["stage_ms"].items())
+    arms = table(("server", "p50 ms", "p99 ms", "requests"), rows)
+    return f"{bench_conditions(found)}\n\n{arms}\n\nMean milliseconds per stage of ours: {stages}."
+
+
+def bench_conditions(found: Figures) -> str:
+    ratio = interval(found["one_at_a_time"]["times_faster_at_p50"], 1)
+    asked, scored = f"{found['distinct_people']:,}", f"{found['candidates']['median']:.0f}"
+    return (
+        f"{asked} distinct people, {scored} candidates scored (median), events interleaved; both servers choose "
+        f"the same slate for {found['same_slates']} of {found['compared_slates']} compared people. "
+        f"Times faster at the median, one at a time: {ratio}."
+    )
+
+
+def latency_row(found: Figures, arm: str, way: str) -> tuple[str, ...]:
+    row = found[way][arm]
+    name = f"{arm}, {way.replace('_', ' ')}"
+    return (name, number(row["p50_ms"], 1), number(row["p99_ms"], 1), f"{row['requests']:,}")
+
+
+def session(figures: Figures) -> str:
+    """What docs/session.sh printed."""
+    if "session" not in figures:
+        raise NotMeasured("python docs/write_session.py")
+    return f"```text\n{figures['session'].rstrip()}\n```"
+
+
+BLOCKS: dict[str, Callable[[Figures], str]] = {
+    "reading-order": reading_order,
+    "train": train,
+    "true-value": true_value,
+    "kuairand": kuairand,
+    "card": card,
+    "card-summary": card_summary,
+    "bench-serving": bench_serving,
+    "session": session,
+}
 
 
 def block(name: str, figures: Figures) -> str:
@@ -95,14 +220,14 @@ def filled(text: str, figures: Figures) -> str:
 
 
 def collected(var: Path, before: Figures) -> dict[str, Any]:
-    """The reports under var by run and verb, over those collected before, and the lines of the files to read."""
+    """Reports under var by run and verb, over those collected before, and the lines of the files to read."""
     runs: dict[str, dict[str, Any]] = {run: dict(verbs) for run, verbs in before.get("runs", {}).items()}
     for path in sorted(var.glob("*/reports/*.json")):
         found = json.loads(path.read_text("utf-8"))
-        if found["verb"] in PROMOTED:
+        if found["verb"] in QUOTED and path.parent.parent.name in (LAPTOP, REAL):
             runs.setdefault(path.parent.parent.name, {})[found["verb"]] = found
     lines = {n: len((ROOT / n).read_text("utf-8").splitlines()) for n in READING_ORDER if (ROOT / n).exists()}
-    return {"lines": lines, "runs": runs}
+    return {**before, "lines": lines, "runs": runs}
 
 
 def main() -> int:
@@ -112,7 +237,9 @@ def main() -> int:
     documents = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     for path in documents:
         path.write_text(filled(path.read_text("utf-8"), figures), "utf-8")
-    held = ", ".join(f"{run} ({', '.join(sorted(verbs))})" for run, verbs in figures["runs"].items()) or "none"
+    held = (
+        ", ".join(f"{run} ({', '.join(sorted(verbs))})" for run, verbs in figures["runs"].items()) or "none"
+    )
     print(f"reports: {held}\nwrote {FIGURES.relative_to(ROOT)} and the blocks of {len(documents)} documents")
     return 0
 

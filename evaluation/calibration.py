@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.intervals import RESAMPLES, Interval, bootstrap_of, normal
+from evaluation.intervals import RESAMPLES, Interval, normal, percentiles, resampled_sums
 from evaluation.per_user import F64, I64, Labels, PerUser, Scores, mean_per_user, ratio, same_length
 from evaluation.ranking import binary
 
@@ -61,13 +61,21 @@ def calibration_error_interval(
     bins: int = BINS,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """ECE and its interval by user, bins fixed; |x| lifts resampled errors a little above the estimate."""
+    """ECE and its interval by user, bins fixed.
+
+    Resampling adds noise to every bin and |x| turns noise into error, so resampled errors lie above the
+    estimate; they are shifted back until their median is the estimate, and cut at 0.
+    """
     truth, said = binary(labels), chances(probabilities)
     ids, owner = np.unique(users, return_inverse=True)
     cell = owner * bins + equal_mass_bins(said, bins)
     gaps = np.bincount(cell, said - truth, len(ids) * bins).reshape(len(ids), bins)
     rows = np.bincount(owner, minlength=len(ids)).astype(np.float64)
-    return bootstrap_of(np.column_stack([gaps, rows]), _error_of_sums, rng, resamples)
+    columns = np.column_stack([gaps, rows])
+    value = float(_error_of_sums(columns.sum(axis=0, keepdims=True))[0])
+    errors = _error_of_sums(resampled_sums(columns, rng, resamples))
+    low, high = percentiles(np.maximum(errors - np.median(errors) + value, 0.0))
+    return Interval(value, low, high, len(ids))
 
 
 def _error_of_sums(sums: F64) -> F64:

@@ -1,10 +1,10 @@
 """A Feast offline store whose historical join is an as-of join: Feast's DuckDB store in everything else.
 
-Law (the same as the DuckDB store's, which tests use as the oracle): a row finds the newest feature row of its keys with
-event time at or before its own, at most TTL older (inclusive), and, if asked, created at or before it too; among equal
-event times the last created wins; what finds nothing is null. Rows come back in the order they went in.
+Law (the same as the DuckDB store's, which tests use as the oracle): a row finds the newest feature row of its
+keys with event time at or before its own, at most TTL older (inclusive), and, if asked, created at or before
+it too; among equal event times the last created wins; what finds nothing is null. Rows keep their order.
 
-Feast joins by a range join plus row_number, which costs (rows x snapshots within reach); polars' join_asof is one merge.
+Feast's range join plus row_number costs (rows x snapshots within reach); polars' join_asof is one merge.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ class AsOfJob(RetrievalJob):  # type: ignore[misc]
         return table.to_arrow()
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
-        return self._to_arrow_internal(timeout).to_pandas(split_blocks=True, self_destruct=True)
+        rows: pd.DataFrame = self._to_arrow_internal(timeout).to_pandas(split_blocks=True, self_destruct=True)
+        return rows
 
     @property
     def full_feature_names(self) -> bool:
@@ -117,7 +118,8 @@ class AsOfJob(RetrievalJob):  # type: ignore[misc]
 def as_of(asked: pl.DataFrame, join: Join, known_only: bool) -> list[pl.Series]:
     """The join's feature columns, one value per asked row and in its order.
 
-    `asked` has a column `asked_at` and the key columns. Only row numbers are joined; features are gathered once.
+    `asked` has a column `asked_at` and the key columns. Only row numbers are joined, and
+    features gathered once.
     """
     source = _source(join, known_only)
     left = asked.select(
@@ -125,7 +127,9 @@ def as_of(asked: pl.DataFrame, join: Join, known_only: bool) -> list[pl.Series]:
         pl.int_range(pl.len(), dtype=pl.UInt32).alias("question"),
         *(pl.col(mine).cast(source.schema[theirs]).alias(theirs) for theirs, mine in join.keys.items()),
     )
-    right = source.select("known_at", *join.keys, "reached", pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"))
+    right = source.select(
+        "known_at", *join.keys, "reached", pl.int_range(pl.len(), dtype=pl.UInt32).alias("row")
+    )
     found = left.sort("asked_at").join_asof(
         right,
         left_on="asked_at",
@@ -134,7 +138,9 @@ def as_of(asked: pl.DataFrame, join: Join, known_only: bool) -> list[pl.Series]:
         strategy="backward",
         check_sortedness=False,
     )
-    alive = pl.col("row") if join.ttl is None else pl.when(pl.col("reached") >= pl.col("asked_at")).then("row")
+    alive = (
+        pl.col("row") if join.ttl is None else pl.when(pl.col("reached") >= pl.col("asked_at")).then("row")
+    )
     rows = found.select("question", alive.alias("row")).sort("question")["row"]
     return [source[theirs].gather(rows).alias(mine) for theirs, mine in join.features.items()]
 
@@ -142,8 +148,8 @@ def as_of(asked: pl.DataFrame, join: Join, known_only: bool) -> list[pl.Series]:
 def _source(join: Join, known_only: bool) -> pl.DataFrame:
     """The view's rows that can ever be an answer, in the order in which they become one.
 
-    With `known_only` a row becomes known at max(event, created) and is an answer only if no newer event was known by
-    then. Ties: last created, then last written.
+    With `known_only` a row becomes known at max(event, created) and is an answer only if no newer event was
+    known by then. Ties: last created, then last written.
     """
     event = pl.col(join.event).cast(INSTANT)
     created = event if join.created is None else pl.col(join.created).cast(INSTANT)
@@ -159,14 +165,14 @@ def _source(join: Join, known_only: bool) -> pl.DataFrame:
         reach.cast(INSTANT).alias("reached"),
     )
     ordered = rows.sort("known_at", "happened_at", "created_at", nulls_last=False, maintain_order=True)
-    if known_only and join.created is not None:
-        newest = pl.col("happened_at").cum_max().over(list(join.keys))
-        ordered = ordered.filter((pl.col("created_at") <= pl.col("happened_at")).all() | (pl.col("happened_at") == newest))
-    return ordered.collect()
+    found = ordered.collect()
+    if not known_only or (found["known_at"] == found["happened_at"]).all():
+        return found
+    return found.filter(pl.col("happened_at") == pl.col("happened_at").cum_max().over(list(join.keys)))
 
 
 def _asked(table: pl.DataFrame, moment: str) -> pl.DataFrame:
-    """The questions with their moment in UTC microseconds; a moment without a zone is UTC, a string is parsed."""
+    """The questions with their moment in UTC microseconds; one without a zone is UTC, a string is parsed."""
     at = table[moment]
     if at.dtype == pl.String:
         at = at.str.to_datetime(time_unit="us", time_zone="UTC")

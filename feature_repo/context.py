@@ -1,4 +1,4 @@
-"""What a request knows by itself: time, surface, ages. The same functions for training rows and for a request.
+"""What a request knows by itself: time, surface, ages. Training rows and requests use the same functions.
 
 `times_us` may be one moment or one per row; unknown moments are NaN and give NaN.
 """

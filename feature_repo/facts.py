@@ -1,4 +1,4 @@
-"""What the windows count, taken from the log: one table per countable event, each row a fact with its owner keys."""
+"""What the windows count, taken from the log: one table per countable event, one row per fact."""
 
 from __future__ import annotations
 
@@ -15,16 +15,27 @@ SHARE_UNITS = 1_000_000
 ACTS = {"like": ("like",), "share_or_follow": ("share",), "negative": ("hide", "report")}
 """Which reactions count towards which rate; a follow counts as share_or_follow too."""
 
-_COLUMNS = ("user_id", "video_id", "creator_id", "topic", "event_us", "known_us", "uploaded_known_us", "amount")
+_COLUMNS = (
+    "user_id",
+    "video_id",
+    "creator_id",
+    "topic",
+    "event_us",
+    "known_us",
+    "uploaded_known_us",
+    "amount",
+)
 
 
 def counted_facts(log: EventLog, until_us: int) -> Mapping[str, pl.DataFrame]:
-    """Facts known before `until`: impressions, long_watch, watched_share, like, share_or_follow, negative, followed, uploaded.
+    """Facts known before `until`, by event: the keys are what catalogue features may count.
 
     An impression is a watched event (it reached the screen). Acts are counted each, at their own time.
     """
     made = _made(log, until_us)
-    watched = _with_maker(_clocked(log, "watched", until_us, ("user_id", "video_id", "watched_ms", "duration_ms")), made)
+    watched = _with_maker(
+        _clocked(log, "watched", until_us, ("user_id", "video_id", "watched_ms", "duration_ms")), made
+    )
     reacted = _with_maker(_clocked(log, "reacted", until_us, ("user_id", "video_id", "reaction")), made)
     followed = _clocked(log, "followed", until_us, ("impression_id", "user_id", "creator_id"))
     from_video = _with_maker(_with_video(log, followed.drop("creator_id")), made)
@@ -42,7 +53,10 @@ def counted_facts(log: EventLog, until_us: int) -> Mapping[str, pl.DataFrame]:
 
 def _clocked(log: EventLog, kind: str, until_us: int, columns: tuple[str, ...]) -> pl.DataFrame:
     rows = log.read(kind, known_before_us=until_us, columns=("event_time", "known_time", *columns))
-    times = [pl.col("event_time").to_physical().alias("event_us"), pl.col("known_time").to_physical().alias("known_us")]
+    times = [
+        pl.col("event_time").to_physical().alias("event_us"),
+        pl.col("known_time").to_physical().alias("known_us"),
+    ]
     return rows.select(*times, *columns)
 
 
@@ -53,7 +67,7 @@ def _made(log: EventLog, until_us: int) -> pl.DataFrame:
 
 
 def _with_maker(rows: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
-    """Creator, topic, and when the upload was known: facts per creator or topic are known no sooner than that."""
+    """Creator, topic, and when the upload was known: no fact per creator or topic is known sooner."""
     maker = made.select("video_id", "creator_id", "topic", pl.col("known_us").alias("uploaded_known_us"))
     return rows.join(maker, on="video_id", how="left")
 
@@ -69,7 +83,9 @@ def _with_video(log: EventLog, followed: pl.DataFrame) -> pl.DataFrame:
 
 def _first_follows(followed: pl.DataFrame) -> pl.DataFrame:
     """A person follows a creator once, whatever is pressed again."""
-    first = followed.sort("known_us", "event_us").unique(["user_id", "creator_id"], keep="first", maintain_order=True)
+    first = followed.sort("known_us", "event_us").unique(
+        ["user_id", "creator_id"], keep="first", maintain_order=True
+    )
     return _one(
         first.with_columns(
             pl.lit(None, pl.Int64).alias("video_id"),

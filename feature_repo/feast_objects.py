@@ -59,7 +59,12 @@ def _view(view: View, features_dir: Path) -> FeatureView:
         schema=[
             *(Field(name=key, dtype=Int64) for key in view.keys),
             *(
-                Field(name=f.name, dtype=Int64 if f.integer else Float32, description=f.why, tags={"owner": f.owner})
+                Field(
+                    name=f.name,
+                    dtype=Int64 if f.integer else Float32,
+                    description=f.why,
+                    tags={"owner": f.owner},
+                )
                 for f in view.features
             ),
         ],

@@ -24,7 +24,9 @@ Column = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Histories:
-    """One row per asked (user, moment): video ids newest first padded with -1, watched shares in [0, 1] padded 0."""
+    """One row per asked (user, moment): video ids newest first, padded with -1, and watched shares, with
+    0.
+    """
 
     video_ids: NDArray[np.int64]
     weights: NDArray[np.float32]
@@ -35,7 +37,7 @@ class Histories:
 
 
 def watched_share(watched_ms: ArrayLike, duration_ms: ArrayLike) -> Column:
-    """Share of the video watched, in [0, 1]; against min-long-watch (18 s) where the duration is unknown (NaN)."""
+    """Share of the video watched, in [0, 1]; of 18 s where the duration is unknown (NaN)."""
     duration = np.asarray(duration_ms, np.float64)
     length = np.where(np.isnan(duration), LONG_WATCH_MS, duration)
     return np.asarray(np.clip(np.asarray(watched_ms, np.float64) / length, 0.0, 1.0), np.float32)
@@ -82,7 +84,7 @@ def _ranges(
 
 
 def history_topic_share(weights: ArrayLike, history_topics: ArrayLike, topics: ArrayLike) -> Column:
-    """Of what was watched (in watched share), how much has this topic; 0 for an empty history or unknown topic.
+    """Of what was watched (in watched share), how much has this topic; 0 if history or topic is unknown.
 
     `weights`, `history_topics` are [n, 20] or [1, 20]; `topics` is [n].
     """
@@ -98,7 +100,9 @@ def follows_before(
     followed: pl.DataFrame, user_ids: ArrayLike, creator_ids: ArrayLike, times_us: ArrayLike
 ) -> Column:
     """1 where the user's follow of the creator was known strictly before the moment, else 0."""
-    since = followed.group_by("user_id", "creator_id").agg(pl.col("known_time").to_physical().min().alias("since_us"))
+    since = followed.group_by("user_id", "creator_id").agg(
+        pl.col("known_time").to_physical().min().alias("since_us")
+    )
     asked = pl.DataFrame(
         {
             "user_id": np.asarray(user_ids, np.int64),
@@ -118,7 +122,7 @@ def follows_creator(creator_ids: ArrayLike, followed: Iterable[int]) -> Column:
 
 @dataclass
 class WatchHistory:
-    """The last watches of every user, kept up to date event by event; equal to histories_before at the same moment."""
+    """The last watches of every user, kept up to date event by event: equal to histories_before."""
 
     size: int = HISTORY
     _watches: dict[int, list[tuple[int, int, int, int, float]]] = field(default_factory=dict)
@@ -162,4 +166,5 @@ def _weighted_share(weights: ArrayLike, had: ArrayLike, wanted: ArrayLike) -> Co
     same = (np.atleast_2d(np.asarray(had)) == asked[:, None]) & (asked[:, None] >= 0)
     total = weight.sum(axis=1)
     matching = np.where(same, weight, np.float32(0)).sum(axis=1)
-    return np.divide(matching, total, out=np.zeros(len(matching), np.float32), where=total > 0)
+    share: Column = np.divide(matching, total, out=np.zeros(len(matching), np.float32), where=total > 0)
+    return share

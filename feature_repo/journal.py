@@ -1,8 +1,9 @@
 """Events the server acknowledged, durable before the acknowledgement, until the log absorbs them.
 
-Law: one event id has one body. The same id with the same body is a retry and is stored once; with another body it is a
-conflict, and nothing of its batch is stored. `known_time_us` is when we received it, so it is no part of the body.
-Only integers and strings are bound: importing Feast changes how SQLite stores a datetime anywhere in the process.
+Law: one event id has one body. The same id with the same body is a retry and is stored once; with another
+body it is a conflict, and nothing of its batch is stored. `known_time_us` is when we received it, so it is no
+part of the body. Only integers and strings are bound: importing Feast changes how SQLite stores a datetime
+anywhere in the process.
 """
 
 from __future__ import annotations
@@ -109,18 +110,18 @@ class Journal:
     def drain_into(self, log: EventLog) -> int:
         """Copy what the log has not absorbed yet into it; the count of events copied.
 
-        The part is named by its first number: a drain cut short before its mark is repeated under the same name,
-        with all of its rows and perhaps more, and replaces what it left.
+        The part is named by its first number: a drain cut short before its mark is repeated under the same
+        name, with all of its rows and perhaps more, and replaces what it left. An id the log holds from
+        elsewhere stays what it was there: the first body of an id is its body.
         """
         waiting = self.events(after=self.drained())
         if not waiting:
             return 0
         part = f"journal-{waiting[0].number:012d}"
-        for kind, rows in _by_kind(waiting).items():
-            log.append(kind, frame_of(kind, rows), part)
+        copied = sum(_append_new(log, kind, rows, part) for kind, rows in _by_kind(waiting).items())
         with self._lock:
             self._connection.execute("insert into drained values (?)", (waiting[-1].number,))
-        return len(waiting)
+        return copied
 
     def close(self) -> None:
         self._connection.close()
@@ -144,10 +145,21 @@ def frame_of(kind: str, events: Iterable[Event]) -> pl.DataFrame:
     """Events of one kind as a table of the log; what an event leaves out is null."""
     rows = list(events)
     columns = {
-        column: pl.Series(column, [_cell(event.get(key_of(column))) for event in rows], strict=False).cast(dtype)
+        column: pl.Series(column, [_cell(event.get(key_of(column))) for event in rows], strict=False).cast(
+            dtype
+        )
         for column, dtype in KINDS[kind].items()
     }
     return pl.DataFrame(columns, schema=dict(KINDS[kind]))
+
+
+def _append_new(log: EventLog, kind: str, rows: list[dict[str, Any]], part: str) -> int:
+    frame = frame_of(kind, rows)
+    known = log.ids_outside(kind, part, frame["event_id"])
+    new = frame.filter(~pl.col("event_id").is_in(known.implode()))
+    if len(new):
+        log.append(kind, new, part)
+    return len(new)
 
 
 def _row(event: Event) -> _Row:

@@ -1,7 +1,7 @@
 """What people did about an impression, as labels: one row per watched impression, each label with its window.
 
-Law: a positive happened within the label's window after the impression and was known before the asking moment. A label
-is mature once its window has passed before that moment: a follow that may still arrive is not yet a negative.
+Law: a positive happened within the label's window after the impression and was known before the asking
+moment. A label is mature once its window has passed by then: a follow that may still arrive is no negative.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from feature_repo.clock import DAY_US, HOUR_US
 from feature_repo.log import EventLog
 
 LONG_WATCH_MS = 18_000
-"""KuaiRand's long view: watched >= min(18 s, duration) (WORLD.md, section 2, label rules)."""
+"""KuaiRand's long view: watched >= min(18 s, duration) (Gao et al., CIKM 2022, and the data set's README)."""
 
 WINDOWS_US: Mapping[str, int] = {
     "long_watch": HOUR_US,
@@ -33,7 +33,16 @@ WINDOWS_US: Mapping[str, int] = {
 LABELS = tuple(WINDOWS_US)
 
 
-_SERVED = ("impression_id", "request_id", "user_id", "video_id", "position", "propensity", "surface", "explored")
+_SERVED = (
+    "impression_id",
+    "request_id",
+    "user_id",
+    "video_id",
+    "position",
+    "propensity",
+    "surface",
+    "explored",
+)
 
 
 class Events(TypedDict):
@@ -53,7 +62,9 @@ def events_between(log: EventLog, start_us: int, end_us: int, known_before_us: i
     clocks = ("impression_id", "event_time", "known_time")
     return {
         "served": served,
-        "watched": log.read("watched", None, last_us, known_before_us, (*clocks, "watched_ms", "duration_ms")),
+        "watched": log.read(
+            "watched", None, last_us, known_before_us, (*clocks, "watched_ms", "duration_ms")
+        ),
         "reacted": log.read("reacted", None, last_us, known_before_us, (*clocks, "reaction")),
         "followed": log.read("followed", None, last_us, known_before_us, clocks),
         "uploaded": log.read("uploaded", None, None, known_before_us, ("video_id", "creator_id", "topic")),
@@ -67,10 +78,11 @@ def long_watch(watched_ms: pl.Expr, duration_ms: pl.Expr) -> pl.Expr:
 
 @dataclass(frozen=True)
 class DurationQuantiles:
-    """Watch time against videos of like length: the quantile of watched_ms within its duration bucket, in [0, 1].
+    """Watch time against videos of like length: its quantile within the duration bucket, in [0, 1].
 
-    D2Q (Zhan et al., KDD 2022): long videos are watched longer whatever they are worth, so time is compared within
-    buckets of equal population. `edges` (ms) part the buckets; `knots[b]` are watched_ms at equally spaced quantiles.
+    D2Q (Zhan et al., KDD 2022): long videos are watched longer whatever they are worth, so time is compared
+    within buckets of equal population. `edges` (ms) part the buckets; `knots[b]` are watched_ms of bucket b
+    at equally spaced quantiles.
     """
 
     edges: tuple[float, ...]
@@ -78,7 +90,11 @@ class DurationQuantiles:
 
     @classmethod
     def fitted(
-        cls, watched_ms: NDArray[np.int64], duration_ms: NDArray[np.float64], buckets: int = 20, knots: int = 101
+        cls,
+        watched_ms: NDArray[np.int64],
+        duration_ms: NDArray[np.float64],
+        buckets: int = 20,
+        knots: int = 101,
     ) -> DurationQuantiles:
         """From training impressions; rows of unknown duration (NaN) share the last bucket."""
         known = duration_ms[np.isfinite(duration_ms)]
@@ -91,7 +107,9 @@ class DurationQuantiles:
         levels = [np.quantile(mine, grid) if len(mine) >= knots else overall for mine in found]
         return cls(edges, tuple(tuple(float(v) for v in level) for level in levels))
 
-    def quantiles(self, watched_ms: NDArray[np.int64], duration_ms: NDArray[np.float64]) -> NDArray[np.float32]:
+    def quantiles(
+        self, watched_ms: NDArray[np.int64], duration_ms: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
         """Middle of the quantiles at which this watch time stands in its bucket: ties share one value."""
         rows = _bucket(duration_ms, self.edges)
         answer = np.zeros(len(rows), np.float32)
@@ -110,14 +128,16 @@ class DurationQuantiles:
 
 
 def labels(events: Events, start_us: int, end_us: int, known_before_us: int) -> pl.DataFrame:
-    """One row per watched impression served in [start, end) and known by then, sorted by (event_time, impression_id).
+    """One row per watched impression served in [start, end), in order of (event_time, impression_id).
 
     `watch` is left null here: it is a quantile of a fitted DurationQuantiles (see with_watch_quantile).
     """
     seen = _seen(events, start_us, end_us, known_before_us)
     marks = _marks(events, known_before_us)
     positives = [_positive(marks, seen, label) for label in ("like", "share_or_follow", "negative")]
-    in_time = pl.col("watched_time") < pl.col("event_time") + pl.duration(microseconds=WINDOWS_US["long_watch"])
+    in_time = pl.col("watched_time") < pl.col("event_time") + pl.duration(
+        microseconds=WINDOWS_US["long_watch"]
+    )
     is_long = long_watch(pl.col("watched_ms"), pl.col("duration_ms")) & in_time
     return seen.with_columns(
         is_long.cast(pl.Int8).alias("long_watch"),
@@ -154,7 +174,7 @@ COLUMNS = (
 
 
 def _seen(events: Events, start_us: int, end_us: int, known_us: int) -> pl.DataFrame:
-    """Impressions that reached the screen, with what was served, by whom it was made and how long it was watched."""
+    """Impressions that reached the screen: what was served, who made it, how long it was watched."""
     moment = pl.col("event_time").to_physical()
     served = events["served"].filter((moment >= start_us) & (moment < end_us) & _known(known_us))
     watched = events["watched"].filter(_known(known_us)).rename({"event_time": "watched_time"})
@@ -163,14 +183,18 @@ def _seen(events: Events, start_us: int, end_us: int, known_us: int) -> pl.DataF
     joined = (
         served.select(*_SERVED, "event_time")
         .unique("impression_id", keep="first", maintain_order=True)
-        .join(watched.unique("impression_id", keep="first", maintain_order=True), on="impression_id", how="inner")
+        .join(
+            watched.unique("impression_id", keep="first", maintain_order=True),
+            on="impression_id",
+            how="inner",
+        )
         .join(made, on="video_id", how="left")
     )
     return joined.sort("event_time", "impression_id")
 
 
 def _marks(events: Events, known_us: int) -> pl.DataFrame:
-    """What people did about impressions: (impression_id, marked_time, label), one row per act that is a label."""
+    """What people did about impressions, as (impression_id, marked_time, label), one row per act."""
     meaning = {"like": "like", "share": "share_or_follow", "hide": "negative", "report": "negative"}
     reacted = events["reacted"].filter(_known(known_us) & pl.col("reaction").is_in(list(meaning)))
     label = pl.col("reaction").replace_strict(meaning, return_dtype=pl.String).alias("label")

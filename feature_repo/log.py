@@ -1,7 +1,7 @@
 """The event log: append-only parquet, one folder per kind and day, validated on the way in.
 
-A part is written to a temporary name and renamed, so a reader sees a whole part or none; the same part name on the
-same day replaces, so a repeated append changes nothing.
+A part is written to a temporary name and renamed, so a reader sees a whole part or none; the same part name
+on the same day replaces, so a repeated append changes nothing.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from feature_repo.reports import write_text_atomically
 from feature_repo.schemas import BadLog, validated, without_repeats
 
 LATE_US = 10 * MINUTE_US
-"""An event known more than this after it happened is counted as late (WORLD.md, section 3: 3 % of a real log)."""
+"""An event known more than this after it happened is counted as late; phones are often offline for a
+while.
+"""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What reading repaired or accepted in one kind: rows stored, repeats dropped, rows out of order, rows late."""
+    """What reading one kind repairs or accepts: rows stored, repeats, rows out of order, rows late."""
 
     rows: int
     repeated: int
@@ -42,9 +44,9 @@ class EventLog:
     root: Path
 
     def append(self, kind: str, frame: pl.DataFrame, part: str) -> None:
-        """Store rows under this part name, one file per UTC day of event_time; BadLog and nothing stored if invalid."""
+        """Store rows under this part name, a file per UTC day; BadLog, and nothing stored, if invalid."""
         _refuse_part_name(part)
-        rows = without_repeats(kind, validated(kind, frame)).sort("event_time", "event_id")
+        rows = validated(kind, frame).sort("event_time", "event_id")
         unfinished = [self._write_unfinished(kind, day, part) for day in _days(rows)]
         for temporary, final in unfinished:
             temporary.replace(final)
@@ -57,7 +59,7 @@ class EventLog:
         known_before_us: int | None = None,
         columns: Sequence[str] | None = None,
     ) -> pl.DataFrame:
-        """Rows with start <= event_time < end and known_time < known_before, sorted by (event_time, event_id).
+        """Rows with start <= event_time < end and known_time < known_before, by (event_time, event_id).
 
         Repeated ids are dropped; the same id with another body is BadLog.
         """
@@ -68,7 +70,7 @@ class EventLog:
         return kept if columns is None else kept.select(columns)
 
     def scan(self, kind: str, start_us: int | None = None, end_us: int | None = None) -> pl.LazyFrame:
-        """Rows of this kind as stored, lazily: unsorted, repeats included; only days that can hold the range."""
+        """Rows as stored, lazily: unsorted, repeats included, of the days that overlap the range."""
         parts = [path for path in self.parts(kind) if _may_hold(path, start_us, end_us)]
         if not parts:
             return empty(kind).lazy()
@@ -79,13 +81,21 @@ class EventLog:
         """Finished files of a kind, oldest day first; unfinished ones never match."""
         return sorted((self.root / kind).glob("day=*/[!.]*.parquet"))
 
-    def start_us(self) -> int:
-        """The earliest event_time of any kind."""
-        return min(low for low, _ in self._ranges())
+    def start_us(self, *kinds: str) -> int:
+        """The earliest event_time of these kinds (of any kind if none is named)."""
+        return min(low for low, _ in self._ranges(kinds or tuple(KINDS)))
 
-    def end_us(self) -> int:
-        """One microsecond after the latest event_time of any kind: the end of the log."""
-        return max(high for _, high in self._ranges()) + 1
+    def end_us(self, *kinds: str) -> int:
+        """The end of the log: one microsecond after the latest event_time of these kinds (or of any)."""
+        return max(high for _, high in self._ranges(kinds or tuple(KINDS))) + 1
+
+    def ids_outside(self, kind: str, part: str, ids: pl.Series) -> pl.Series:
+        """Which of these event ids other parts already hold."""
+        others = [path for path in self.parts(kind) if path.stem != part]
+        if not others:
+            return ids.clear()
+        stored = pl.scan_parquet(others, hive_partitioning=False, glob=False).select("event_id")
+        return stored.filter(pl.col("event_id").is_in(ids.implode())).unique().collect()["event_id"]
 
     def is_empty(self) -> bool:
         return not any(self.parts(kind) for kind in KINDS)
@@ -104,7 +114,9 @@ class EventLog:
     def digest(self) -> str:
         """A hash of the content of every part; parts unchanged since the last call are not read again."""
         known = self._manifest()
-        current = {str(path.relative_to(self.root)): _stamp(path, known, self.root) for path in self._all_parts()}
+        current = {
+            str(path.relative_to(self.root)): _stamp(path, known, self.root) for path in self._all_parts()
+        }
         if current != known:
             write_text_atomically(self.root / "manifest.json", json.dumps(current, indent=1))
         whole = hashlib.sha256()
@@ -121,15 +133,15 @@ class EventLog:
         found: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else {}
         return found
 
-    def _ranges(self) -> list[tuple[int, int]]:
+    def _ranges(self, kinds: Sequence[str]) -> list[tuple[int, int]]:
         """(first, last) event_time of each kind that has rows, in microseconds."""
-        if self.is_empty():
-            raise BadLog("log", "*", f"{self.root} holds no events", "run `make train` or append some")
         moment = pl.col("event_time").to_physical()
-        kinds = [self.scan(kind) for kind in KINDS if self.parts(kind)]
-        rows = [scan.select(moment.min().alias("low"), moment.max().alias("high")) for scan in kinds]
-        found = pl.concat(rows).drop_nulls().collect()
-        return [(int(low), int(high)) for low, high in found.rows()]
+        kinds_held = [self.scan(kind) for kind in kinds if self.parts(kind)]
+        if not kinds_held:
+            what = "events" if len(kinds) == len(KINDS) else " or ".join(kinds) + " events"
+            raise BadLog("log", "*", f"{self.root} holds no {what}", "run `make train` or append some")
+        rows = [scan.select(moment.min().alias("low"), moment.max().alias("high")) for scan in kinds_held]
+        return [(int(low), int(high)) for low, high in pl.concat(rows).drop_nulls().collect().rows()]
 
     def _write_unfinished(self, kind: str, day: tuple[str, pl.DataFrame], part: str) -> tuple[Path, Path]:
         folder = self.root / kind / f"day={day[0]}"
@@ -144,7 +156,9 @@ def _days(rows: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
         yield str(day), frame
 
 
-def _between(rows: pl.LazyFrame, start_us: int | None, end_us: int | None, known_us: int | None) -> pl.LazyFrame:
+def _between(
+    rows: pl.LazyFrame, start_us: int | None, end_us: int | None, known_us: int | None
+) -> pl.LazyFrame:
     event, known = pl.col("event_time").to_physical(), pl.col("known_time").to_physical()
     if start_us is not None:
         rows = rows.filter(event >= start_us)

@@ -20,12 +20,14 @@ COLUMNS = tuple(feature.name for feature in FEATURES if feature.name not in NOT_
 
 def matrix_hash() -> str:
     """Changes when a column is added, removed, moved, or changes its window or default."""
-    meaning = [(f.name, f.view, f.kind, f.event, f.window_us, repr(f.default)) for f in FEATURES if f.name in COLUMNS]
+    meaning = [
+        (f.name, f.view, f.kind, f.event, f.window_us, repr(f.default)) for f in FEATURES if f.name in COLUMNS
+    ]
     return hashlib.sha256(repr(meaning).encode()).hexdigest()
 
 
 def assemble(columns: Mapping[str, Any], n: int) -> NDArray[np.float32]:
-    """n rows in COLUMNS order as float32; scalars are the same in every row; a missing column is a KeyError."""
+    """n rows in COLUMNS order as float32; a scalar fills its column; a missing column is a KeyError."""
     matrix = np.empty((n, len(COLUMNS)), np.float32)
     for place, name in enumerate(COLUMNS):
         matrix[:, place] = _column(columns, name, n)

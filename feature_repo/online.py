@@ -1,7 +1,7 @@
 """Features as serving reads them: a person through Feast per request, videos mirrored into arrays.
 
-Law: what is read at `now` equals the as-of join at `now` in float32. Feast's SQLite store serves values of any age, so
-the TTL (inclusive) is enforced here: an expired or missing value is the catalogue's default.
+Law: what is read at `now` equals the as-of join at `now` in float32. Feast's SQLite store serves values of
+any age, so the TTL (inclusive) is enforced here: an expired or missing value is the catalogue's default.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class OnlineUsers:
     def read(
         self, user_id: int, topics: Sequence[int], now_us: int
     ) -> tuple[dict[str, float], NDArray[np.float32]]:
-        """(user features by name, [TOPICS, 3] user-topic features by topic code); a new person has the defaults.
+        """(user features by name, [TOPICS, 3] user-topic features by topic code); defaults for a new person.
 
-        `topics` are the codes worth asking for: those of the catalog. Moments (user_joined_us) are exact floats.
+        `topics` are the codes worth asking for: those of the catalog.
         """
         rows = _read(self.store, (USER_PROFILE, USER_STATS), {"user_id": [user_id]}, now_us)
         person = {name: float(column[0]) for name, column in rows.items()}
@@ -102,7 +102,9 @@ def _read_all(
 ) -> dict[str, NDArray[Any]]:
     parts = [_read(store, views, {key: batch}, now_us) for batch in _batches(ids)]
     features = [feature for view in views for feature in view.features]
-    return {f.name: np.concatenate([np.zeros(0, _dtype(f)), *(part[f.name] for part in parts)]) for f in features}
+    return {
+        f.name: np.concatenate([np.zeros(0, _dtype(f)), *(part[f.name] for part in parts)]) for f in features
+    }
 
 
 def _batches(ids: NDArray[np.int64]) -> Iterator[list[int]]:

@@ -1,7 +1,8 @@
-"""The feature views as parquet, snapshot by snapshot: what Feast joins into training rows and loads for serving.
+"""The feature views as parquet, snapshot by snapshot: what training rows join and serving loads.
 
-One file per view with its keys, features, event_timestamp and created_timestamp, both the moment of the snapshot. A
-profile's moment is one microsecond after it was known, so that "at or before" in Feast means "strictly before" here.
+One file per view with its keys, features, event_timestamp and created_timestamp, both the moment of the
+snapshot. A profile's moment is one microsecond after it was known, so that "at or before" in Feast means
+"strictly before" here.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from feature_repo.catalogue import PRIORS, PROFILES, STATS, STRENGTH, VIEWS, Feature, View
-from feature_repo.clock import INSTANT
+from feature_repo.clock import INSTANT, SECOND_US
 from feature_repo.facts import SHARE_UNITS, counted_facts
 from feature_repo.log import EventLog
 from feature_repo.reports import write_text_atomically
@@ -43,10 +44,13 @@ class Snapshots:
 
 
 def write_snapshots(log: EventLog, features_dir: Path, until_us: int) -> Snapshots:
-    """Write every view's snapshots up to and including `until`; the same log, catalogue and moment are not redone.
+    """Write every view's snapshots up to and including `until`; what is already there is not redone.
 
-    The manifest is removed first and written last: without one, nothing here is to be trusted.
+    `until` is rounded up to a whole second, because Feast's SQLite store keeps seconds. Ends of earlier runs
+    stay in the grid: what was served from them can still be recomputed. The manifest is removed first and
+    written last: without one, nothing here is to be trusted.
     """
+    until_us = -(-until_us // SECOND_US) * SECOND_US
     old = read_manifest(features_dir)
     ends = tuple(sorted({*(old.ends_us if old else ()), until_us}))
     ends = tuple(end for end in ends if end <= until_us)
@@ -85,17 +89,33 @@ def profile_table(view: View, log: EventLog, until_us: int) -> pl.DataFrame:
     return rows.sort("known_time", key).select(key, *fields, *clocks)
 
 
-def stats_table(view: View, facts: Mapping[str, pl.DataFrame], until_us: int, ends: tuple[int, ...]) -> pl.DataFrame:
+def stats_table(
+    view: View, facts: Mapping[str, pl.DataFrame], until_us: int, ends: tuple[int, ...]
+) -> pl.DataFrame:
     """Rows where a count of the view is not zero, and the closing row of zeros after each such stretch."""
     wanted = sorted({event for feature in view.features for event in _ingredients(feature)})
     keyed = {event: _keyed(facts[event], view) for event in wanted}
     ids = np.unique(np.concatenate([keys for keys, _ in keyed.values()]))
     if not len(ids):
-        return _table(view, ids, np.zeros(0, np.int64), {f.name: np.zeros(0, np.float32) for f in view.features})
-    known = np.concatenate([frame["known_us"].to_numpy() for _, frame in keyed.values()])
-    moments = grid(int(known.min()), until_us, view.every_us or 0, ends)
+        return _table(
+            view, ids, np.zeros(0, np.int64), {f.name: np.zeros(0, np.float32) for f in view.features}
+        )
+    moments = grid(_first_us(keyed, view), until_us, view.every_us or 0, ends)
     coded = {event: _coded(ids, keys, frame) for event, (keys, frame) in keyed.items()}
     return pl.concat(_chunks(view, ids, coded, moments))
+
+
+def _first_us(keyed: Mapping[str, tuple[Ints, pl.DataFrame]], view: View) -> int:
+    """Before the first snapshot: no earlier than the first impression needs; uploads may be years older."""
+    facts = [frame for _, frame in keyed.values()]
+    first_known = pl.concat(facts)["known_us"].min()
+    first_shown = keyed["impressions"][1]["event_us"].min()
+    assert isinstance(first_known, int)
+    return (
+        first_known
+        if not isinstance(first_shown, int)
+        else max(first_known, first_shown - (view.every_us or 0))
+    )
 
 
 def _tables(log: EventLog, until_us: int, ends: tuple[int, ...]) -> Iterator[tuple[View, pl.DataFrame]]:
@@ -122,12 +142,15 @@ Sums = Mapping[tuple[str, int], Ints]
 def _sums(view: View, facts: Mapping[str, Facts], moments: Ints, entities: int) -> Sums:
     """The sum of each (event, window) a feature of the view needs."""
     pairs = {(event, f.window_us) for f in view.features for event in _ingredients(f)}
-    return {(event, window): window_sums(facts[event], moments, window, entities) for event, window in sorted(pairs)}
+    return {
+        (event, window): window_sums(facts[event], moments, window, entities)
+        for event, window in sorted(pairs)
+    }
 
 
 def _informative(sums: Sums) -> NDArray[np.bool_]:
     """Where any sum is not zero, or was not at the snapshot before."""
-    live = np.logical_or.reduce([total != 0 for total in sums.values()])
+    live: NDArray[np.bool_] = np.logical_or.reduce([total != 0 for total in sums.values()])
     live[:, 1:] |= live[:, :-1].copy()
     return live
 

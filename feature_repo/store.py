@@ -1,20 +1,25 @@
-"""Feast, opened on one run: apply the definitions, join training rows as of their moment, load the online store.
+"""Feast, opened on one run: apply the definitions, join training rows as of their moment.
 
-Law: one label row in, one training row out, in the order of the labels; a row sees snapshots at or before its moment,
-no older than the view's TTL; what it does not find is the catalogue's default.
+Law: one label row in, one training row out, in the order of the labels; a row sees snapshots at or before its
+moment, no older than the view's TTL; what it does not find is the catalogue's default.
 """
 
 from __future__ import annotations
 
+import hashlib
+import sqlite3
+from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from feature_repo.catalogue import DEFAULTS, VIEWS, View
+from feature_repo.catalogue import DEFAULTS, VIEWS
 from feature_repo.clock import INSTANT
 from feature_repo.places import Places
-from feature_repo.snapshots import read_manifest, source_of
+from feature_repo.reports import write_text_atomically
+from feature_repo.snapshots import read_manifest
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -29,12 +34,14 @@ class NoSnapshots(RuntimeError):
     """The feature views of this run were never written, or not to the end."""
 
     def __init__(self, features: Path):
-        super().__init__(f"no finished snapshots in {features}; run `python -m pipelines build-features` first.")
+        super().__init__(
+            f"no finished snapshots in {features}; run `python -m pipelines build-features` first."
+        )
 
 
 def open_store(places: Places) -> FeatureStore:
     """The Feast store of this run. Importing Feast takes seconds, so it happens here."""
-    import yaml
+    import yaml  # type: ignore[import-untyped]
     from feast import FeatureStore, RepoConfig
 
     text = (Path(__file__).parent / "feature_store.yaml").read_text()
@@ -45,14 +52,35 @@ def open_store(places: Places) -> FeatureStore:
 
 def apply(places: Places) -> FeatureStore:
     """Register entities, views and service; repeating it changes nothing."""
-    from feature_repo.feast_objects import feast_objects
-
     if read_manifest(places.features) is None:
         raise NoSnapshots(places.features)
+    mark, meaning = places.feast / "applied.txt", _meaning(places)
+    if mark.exists() and mark.read_text() == meaning:
+        return open_store(places)
+    mark.unlink(missing_ok=True)
+    store = _applied(places)
+    write_text_atomically(mark, meaning)
+    return store
+
+
+def _applied(places: Places) -> FeatureStore:
+    """Write the registry and the online tables. WAL, so that people are served while values are loaded."""
+    from feature_repo.feast_objects import feast_objects
+
     places.feast.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(places.feast / "online.db")) as connection:
+        connection.execute("pragma journal_mode=wal")
     store = open_store(places)
     store.apply(feast_objects(places).all())
     return store
+
+
+def _meaning(places: Places) -> str:
+    """What the registry holds: it is rewritten only if this changes, because a reader could see it
+    half-written.
+    """
+    meaning = (VIEWS, str(places.root.absolute()), version("feast"))
+    return hashlib.sha256(repr(meaning).encode()).hexdigest()
 
 
 def training_features(places: Places, labels: pl.DataFrame) -> pl.DataFrame:
@@ -64,8 +92,12 @@ def training_features(places: Places, labels: pl.DataFrame) -> pl.DataFrame:
 
     store = apply(places)
     service = store.get_feature_service(SERVICE)
-    found = pl.concat([_joined(store, service, part) for part in _questions(labels).iter_slices(CHUNK)])
-    answer = labels.join(_filled(found), on="impression_id", how="left", maintain_order="left", validate="1:1")
+    questions = _questions(labels)
+    parts = [questions.slice(low, CHUNK) for low in range(0, max(1, len(questions)), CHUNK)]
+    found = pl.concat([_joined(store, service, part) for part in parts])
+    answer = labels.join(
+        _filled(found), on="impression_id", how="left", maintain_order="left", validate="1:1"
+    )
     if not len(found) == len(answer) == len(labels):
         raise AssertionError(f"{len(labels)} label rows gave {len(found)} joined rows, must be one for one.")
     return answer
@@ -100,25 +132,7 @@ def _filled(found: pl.DataFrame) -> pl.DataFrame:
 
 
 def materialize(places: Places, until_us: int) -> dict[str, int]:
-    """Load each view's newest values at `until` into the online store; the rows written per view.
+    """Load the newest values into the online store: see materialization.py."""
+    from feature_repo.materialization import materialize as load
 
-    Values past their TTL are left out, and so is any key whose online value is newer than ours.
-    """
-    store = apply(places)
-    return {view.name: _materialize_view(store, places, view, until_us) for view in VIEWS}
-
-
-def newest(places: Places, view: View, until_us: int) -> pl.DataFrame:
-    """The newest row of each key at or before `until` and within the TTL (inclusive)."""
-    moment = pl.col("event_timestamp").to_physical()
-    rows = pl.scan_parquet(source_of(places.features, view)).filter(moment <= until_us)
-    if view.ttl_us is not None:
-        rows = rows.filter(moment >= until_us - view.ttl_us)
-    return rows.sort("event_timestamp").unique(list(view.keys), keep="last", maintain_order=True).collect()
-
-
-def _materialize_view(store: FeatureStore, places: Places, view: View, until_us: int) -> int:
-    rows = newest(places, view, until_us)
-    if len(rows):
-        store.write_to_online_store(view.name, rows.to_pandas())
-    return len(rows)
+    return load(places, until_us)

@@ -1,8 +1,8 @@
 """Sums over sliding windows at every moment of a grid, exactly and in one pass.
 
-Law: at snapshot s a fact counts iff known_time < s and event_time >= s - window. So a fact enters at the first snapshot
-after it was known and leaves at the first whose window starts after it happened: +amount here, -amount there, and a
-running sum over the grid. Amounts are whole numbers, so what enters leaves without a trace.
+Law: at snapshot s a fact counts iff known_time < s and event_time >= s - window. So a fact enters at the
+first snapshot after it was known and leaves at the first whose window starts after it happened: +amount here,
+-amount there, and a running sum over the grid. Amounts are whole numbers, so nothing is left behind.
 """
 
 from __future__ import annotations

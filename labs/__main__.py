@@ -16,7 +16,9 @@ VERBS = {
 def usage() -> str:
     """The verbs, one sentence each."""
     lines = [f"  {verb:<14} {sentence}" for verb, (_, sentence) in VERBS.items()]
-    return "\n".join(["usage: python -m labs <verb> [options]", "", *lines, "", "python -m labs <verb> --help"])
+    return "\n".join(
+        ["usage: python -m labs <verb> [options]", "", *lines, "", "python -m labs <verb> --help"]
+    )
 
 
 def main(argv: list[str]) -> int:

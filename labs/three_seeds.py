@@ -1,7 +1,7 @@
 """Does the champion beat every simple baseline in truth, or only in the world we happened to draw?
 
-Each seed is another world, another log, another training from scratch, under its own VAR; the run's own champion is
-never touched. What is made already is reused, because every stage knows its inputs by their hash.
+Each seed is another world, another log, another training from scratch, under its own VAR; the run's own
+champion is never touched. What is made already is reused: every stage knows its inputs by their hash.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def answered(run: Run) -> Mapping[str, Any]:
 def _call(command: Sequence[str], environment: Mapping[str, str]) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise CommandFailed(f"{' '.join(command[1:])} ended with {done.returncode}:\n{done.stdout[-800:]}{done.stderr[-1600:]}")
+        printed_last = f"{done.stdout[-800:]}{done.stderr[-1600:]}"
+        raise CommandFailed(f"{' '.join(command[1:])} ended with {done.returncode}:\n{printed_last}")
 
 
 def shown(seeds: Mapping[int, Mapping[str, Any]]) -> None:
@@ -62,7 +63,13 @@ def shown(seeds: Mapping[int, Mapping[str, Any]]) -> None:
         for name, margin in figures["champion_less"].items():
             satisfaction, length = margin["satisfaction"], margin["session_length"]
             table.add_row(str(seed), name, printed(satisfaction), printed(length), str(satisfaction["n"]))
-        table.add_row(str(seed), "share of headroom", printed(figures["policies"]["champion"]["share_of_headroom"]), "", "")
+        table.add_row(
+            str(seed),
+            "share of headroom",
+            printed(figures["policies"]["champion"]["share_of_headroom"]),
+            "",
+            "",
+        )
         table.add_section()
     Console().print(table)
 
@@ -85,7 +92,8 @@ def main(argv: Sequence[str]) -> int:
     shown(seeds)
     unbeaten = {seed: figures["unbeaten"] for seed, figures in seeds.items()}
     path = write_report(base, "three-seeds", {"seeds": seeds, "unbeaten": unbeaten})
-    print(f"champion above every simple baseline in every world: {'no' if any(unbeaten.values()) else 'yes'}   {path}")
+    verdict = "no" if any(unbeaten.values()) else "yes"
+    print(f"champion above every simple baseline in every world: {verdict}   {path}")
     return 0
 
 

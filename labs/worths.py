@@ -1,7 +1,7 @@
-"""What a policy is worth, from walks of the same people with the same luck: means, paired differences, headroom.
+"""What a policy is worth, from walks of the same people with the same luck: means, differences, headroom.
 
-Units: satisfaction S is a logit per impression seen (a ratio of sums over people); session length counts impressions.
-People are resampled, so the intervals say what another draw of people would give, not another world.
+Units: satisfaction S is a logit per impression seen (a ratio of sums over people); session length counts
+impressions. People are resampled, so an interval says what other people would give, not another world.
 """
 
 from __future__ import annotations
@@ -106,4 +106,6 @@ def _headroom(sums: Floats) -> Floats:
 
 def _same_people(*walks: Walks) -> None:
     if any(not np.array_equal(each.people, walks[0].people) for each in walks):
-        raise ValueError("walks of different people; a paired comparison needs the same people in the same order.")
+        raise ValueError(
+            "walks of different people; a paired comparison needs the same people in the same order."
+        )

@@ -1,4 +1,6 @@
-"""`python -m pipelines <verb>`: one verb per file, each callable alone; `train` runs them in order in one process."""
+"""`python -m pipelines <verb>`: one verb per file, each callable alone; `train` runs them in order in one
+process.
+"""
 
 from __future__ import annotations
 
@@ -39,14 +41,16 @@ NEXT = {
 
 
 def quieten() -> None:
-    """Settings that libraries read when they are imported: no telemetry, no spinning threads, no word to developers."""
+    """Settings that libraries read when they are imported: no telemetry, no spinning threads, no word to
+    developers.
+    """
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", message=".*noload.*")
     for name, value in (
         ("DO_NOT_TRACK", "true"),
         ("MLFLOW_DISABLE_TELEMETRY", "true"),
         ("OMP_WAIT_POLICY", "PASSIVE"),
         ("JAX_PLATFORMS", "cpu"),
-        ("TQDM_DISABLE", "1"),
     ):
         os.environ.setdefault(name, value)
 
@@ -56,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m pipelines",
         description=__doc__,
-        epilog=f"verbs:\n{listed}\n\nLOGS, SCALE, SEED, VAR, TRAIN_UNTIL and REAL_LOGS are read from the environment.",
+        epilog=f"verbs:\n{listed}\n\nread from the environment: LOGS SCALE SEED VAR TRAIN_UNTIL REAL_LOGS",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("verb", choices=list(VERBS), metavar="verb")

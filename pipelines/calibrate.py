@@ -1,8 +1,8 @@
 """Fit a calibrator on rows no tree has seen: centred isotonic regression.
 
-Scores are pooled into bins of equal mass, bins into blocks that rise (pool adjacent violators), and each block gives
-one knot at its mean score and mean label (Oron & Flournoy 2017): joining block centres by lines keeps every order,
-where the usual step function would tie whole blocks.
+Scores are pooled into bins of equal mass, bins into blocks that rise (pool adjacent violators), and each
+block gives one knot at its mean score and mean label (Oron & Flournoy 2017): joining block centres by lines
+keeps every order, where the usual step function would tie whole blocks.
 """
 
 from __future__ import annotations
@@ -51,4 +51,6 @@ def through(raw: Doubles, mean: Doubles) -> Calibrator:
     """The curve through the centres, from (0, 0) and to (1, 1) so that the ends keep their order too."""
     inside = np.concatenate([[True], np.diff(raw) > 0]) & (raw > 0) & (raw < 1)
     knots = np.concatenate([[0.0], raw[inside], [1.0]]), np.concatenate([[0.0], mean[inside], [1.0]])
-    return Calibrator(tuple(float(x) for x in knots[0]), tuple(float(y) for y in np.maximum.accumulate(knots[1])))
+    return Calibrator(
+        tuple(float(x) for x in knots[0]), tuple(float(y) for y in np.maximum.accumulate(knots[1]))
+    )

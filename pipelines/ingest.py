@@ -1,4 +1,5 @@
-"""Absorb events into the log: what the server acknowledged since last time, and foreign logs when LOGS names them.
+"""Absorb events into the log: what the server acknowledged since last time, and foreign logs when LOGS names
+them.
 
 Doing it twice changes nothing: parts are named by what they hold.
 """
@@ -20,11 +21,14 @@ from pipelines.stages import OutOfOrder
 def run(plan: Plan, told: Told) -> dict[str, Any]:
     """Drain the journal; for LOGS=kuairand read the folder first. Counts per kind, and what was repaired."""
     log = EventLog(plan.run.places.log)
-    foreign = _foreign(plan, log) if plan.run.logs == "kuairand" else {}
+    foreign = _foreign(log) if plan.run.logs == "kuairand" else {}
     drained = _drained(plan, log)
     if log.is_empty():
-        raise OutOfOrder(f"{log.root} holds no events. Run `python -m simulator logs` first (or `make train`).")
-    told.say(f"log: {sum(len(log.parts(kind)) for kind in KINDS)} parts, {drained} events from the server's journal")
+        raise OutOfOrder(
+            f"{log.root} holds no events. Run `python -m simulator logs` first (or `make train`)."
+        )
+    parts = sum(len(log.parts(kind)) for kind in KINDS)
+    told.say(f"log: {parts} parts, {drained} events from the server's journal")
     return {"from_journal": drained, "foreign": foreign, "audit": _audits(log)}
 
 
@@ -34,7 +38,7 @@ def _drained(plan: Plan, log: EventLog) -> int:
     return Journal(plan.run.places.journal).drain_into(log)
 
 
-def _foreign(plan: Plan, log: EventLog) -> dict[str, int]:
+def _foreign(log: EventLog) -> dict[str, int]:
     from pipelines.adapters import kuairand
 
     folder = Path(os.environ.get("REAL_LOGS") or "var/real_logs")

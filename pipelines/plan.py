@@ -48,7 +48,9 @@ class Plan:
         """The event log; an empty one names the command that fills it."""
         log = EventLog(self.run.places.log)
         if log.is_empty():
-            remedy = "python -m simulator logs" if self.run.logs == "simulated" else "python -m pipelines ingest"
+            remedy = (
+                "python -m simulator logs" if self.run.logs == "simulated" else "python -m pipelines ingest"
+            )
             raise OutOfOrder(f"{log.root} holds no events. Run `{remedy}` first (or `make train`).")
         return log
 
@@ -67,7 +69,9 @@ class Plan:
         served = self.log.read("served", columns=("event_time",))["event_time"].to_physical()
         if not days:
             raise OutOfOrder(f"{self.log.root} holds no served impressions; there is nothing to train on.")
-        return splits(self.run.logs, int(served[0]), max(int(served[-1]) + 1, self.log_end_us), self.train_until)
+        return splits(
+            self.run.logs, int(served[0]), max(int(served[-1]) + 1, self.log_end_us), self.train_until
+        )
 
     @cached_property
     def log_end_us(self) -> int:

@@ -27,14 +27,19 @@ def next_day_recall(
     """Recall@100 on the day after the window of videos not seen before, by the towers and by popularity."""
     day = Window(window.end_us, window.end_us + DAY_US)
     watched = log.read("watched", end_us=window.end_us, known_before_us=window.end_us)
-    yes = unseen(liked(labels_of(log, day)), watched).filter(pl.col("video_id").is_in(catalog.video_ids.tolist()))
+    yes = unseen(liked(labels_of(log, day)), watched).filter(
+        pl.col("video_id").is_in(catalog.video_ids.tolist())
+    )
     rng = np.random.default_rng([seed, 3])
     users = np.unique(yes["user_id"].to_numpy())
     users = np.sort(rng.permutation(users)[:ASKED])
     yes = yes.filter(pl.col("user_id").is_in(users.tolist()))
     joined = log.read("joined", known_before_us=window.end_us)
     asked = people(joined, watched, catalog, users, np.full(len(users), window.end_us))
-    by_video = {"towers": tower_scores(towers, catalog, asked), "popularity": popularity(watched, catalog, len(users), window)}
+    by_video = {
+        "towers": tower_scores(towers, catalog, asked),
+        "popularity": popularity(watched, catalog, len(users), window),
+    }
     return {name: _recall(yes, users, scores, watched, catalog, rng) for name, scores in by_video.items()}
 
 
@@ -50,7 +55,9 @@ def tower_scores(towers: Towers, catalog: VideoCatalog, asked: People) -> npt.ND
     return np.asarray(users @ towers.videos(inputs).T, np.float32)
 
 
-def popularity(watched: pl.DataFrame, catalog: VideoCatalog, people: int, window: Window) -> npt.NDArray[np.float32]:
+def popularity(
+    watched: pl.DataFrame, catalog: VideoCatalog, people: int, window: Window
+) -> npt.NDArray[np.float32]:
     """The same row for everybody: long watches in the window's last three days."""
     late = watched.filter(pl.col("event_time").to_physical() >= window.end_us - 3 * DAY_US)
     long = late.filter(long_watch(pl.col("watched_ms"), pl.col("duration_ms")))
@@ -73,5 +80,7 @@ def _recall(
     scores[np.searchsorted(users, seen["user_id"].to_numpy())[rows >= 0], rows[rows >= 0]] = -np.inf
     best = np.argpartition(-scores, min(RECALL_AT, scores.shape[1] - 1), axis=1)[:, :RECALL_AT]
     owner = np.searchsorted(users, yes["user_id"].to_numpy())
-    terms = retrieval_recall(yes["user_id"].to_numpy(), yes["video_id"].to_numpy(), catalog.video_ids[best][owner], RECALL_AT)
+    terms = retrieval_recall(
+        yes["user_id"].to_numpy(), yes["video_id"].to_numpy(), catalog.video_ids[best][owner], RECALL_AT
+    )
     return bootstrap(terms, rng)

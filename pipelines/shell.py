@@ -1,8 +1,10 @@
-"""What a verb tells the person who runs it: progress while it works, one table and the next command at the end."""
+"""What a verb tells the person who runs it: progress while it works, one table and the next command at the
+end.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +32,7 @@ class Told:
             task = bar.add_task(label, total=total)
             yield lambda: bar.advance(task)
 
-    def table(self, title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    def table(self, title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
         if self.quiet:
             return
         from rich.console import Console

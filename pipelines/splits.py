@@ -1,8 +1,8 @@
 """The log cut by time: towers learn first, then the ranker's rows train, calibrate and test.
 
 The towers' window ends before the ranker's rows begin, or a row's tower score would have seen its own label.
-Whole days, by visible arithmetic: of the days before the test, 1/2 go to the towers, 1/3 train the heads and 1/6
-calibrates them; 14 days without a held-out date are cut 6 | 4 | 2 | 2.
+Whole days, by visible arithmetic: of the days before the test, 1/2 go to the towers, 1/3 train the heads and
+1/6 calibrates them; 14 days without a held-out date are cut 6 | 4 | 2 | 2.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ from feature_repo.clock import DAY_US, HOUR_US, day_of, start_of
 from feature_repo.labels import WINDOWS_US
 
 TOWER_SHARE = {"simulated": 1 / 2, "kuairand": 2 / 7}
-"""Share of the days before the test the towers learn from. KuaiRand's towers start from 50 past impressions of each
-person (a history file beside its log), so two of seven days are enough and the heads get more rows."""
+"""Share of the days before the test the towers learn from. KuaiRand's towers start from 50 past impressions
+of each person (a history file beside its log), so two of seven days are enough and the heads get more rows.
+"""
 CALIBRATE_SHARE = 1 / 6
 TEST_SHARE = 1 / 7
 """Share of all days held out when no date is given."""
 DAY_OFFSET_US = {"simulated": 0, "kuairand": -8 * HOUR_US}
 """Where a day begins, from UTC midnight: KuaiRand's days are those of UTC+8."""
+
+WITHOUT_SLATES = frozenset({"kuairand"})
+"""Logs that do not say what was shown together: a person's held-out impressions are ranked as one list."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +78,13 @@ def splits(logs: str, start_us: int, end_us: int, train_until: dt.date | None = 
 def _refuse_too_short(first_us: int, days: int, before: int) -> None:
     if before < 3 or days <= before:
         raise ValueError(
-            f"the log has {days} days from {day_of(first_us)} and {before} of them may be trained on; at least 3 days "
+            f"the log has {days} days from {day_of(first_us)}, {before} of them to train on; at least 3 days "
             "to train on and 1 to hold out are needed. Give an earlier or later TRAIN_UNTIL, or a longer log."
         )
 
 
 def is_mature(label: str) -> pl.Expr:
-    """Whether a row may be used for a head: the label's whole window lies before the end of the row's split.
+    """Whether a row may be used for a head: the label's window has passed before the end of its split.
 
     This is the maturity gap, per head: 1 h for a watch, 24 h for a follow (feature_repo.labels.WINDOWS_US).
     """

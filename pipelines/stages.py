@@ -1,8 +1,8 @@
 """A stage is made once per content: its folder is named by the hash of everything that could change it.
 
-The key covers the stage's inputs (their digests), its settings and the source files it depends on. An artifact is
-written into a temporary folder and renamed, so a stopped run leaves nothing a later run would trust; what it leaves
-is deleted by the next.
+The key covers the stage's inputs (their digests), its settings and the source files it depends on. An
+artifact is written into a temporary folder and renamed, so a stopped run leaves nothing a later run would
+trust; what it leaves is deleted by the next.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class OutOfOrder(Exception):
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished stage: its folder, its key (which is its digest for later stages) and what making it took."""
+    """A finished stage: its folder, its key (its digest for later stages) and what making it took."""
 
     stage: str
     key: str
@@ -69,7 +70,7 @@ class Stage:
         return self.folder(work).is_dir()
 
     def made(self, work: Path, make: Callable[[Path], None]) -> Artifact:
-        """The stage's artifact: the one that exists, or one that `make` writes into the folder it is given."""
+        """The artifact: the one that exists, or one that `make` writes into the folder it is given."""
         started, key, folder = time.perf_counter(), self.key, self.folder(work)
         remove_unfinished(work / self.verb)
         if folder.is_dir():
@@ -86,14 +87,15 @@ class Stage:
         """The stage's artifact, which an earlier verb must have made."""
         if not self.is_made(work):
             raise OutOfOrder(
-                f"{self.folder(work)} does not exist: the log, the settings or the code changed since, or the verb "
-                f"was never run. Run `python -m pipelines {self.verb}` first (or `make train`, which runs them all)."
+                f"{self.folder(work)} does not exist: the verb was not run, or log, settings or code changed. "
+                f"Run `python -m pipelines {self.verb}` first (or `make train`, which runs them all)."
             )
         return Artifact(self.verb, self.key, self.folder(work), True, 0.0)
 
 
+@cache
 def source_digest(sources: tuple[str, ...]) -> str:
-    """sha256 over the Python files named or contained, by path and content."""
+    """sha256 over the Python files named or contained; read once per process, as the code is."""
     whole = hashlib.sha256()
     for source in sources:
         path = ROOT / source

@@ -1,9 +1,9 @@
 """Learn two towers from long watches and likes: whoever watches this would watch that.
 
-In-batch sampled softmax: every other video of the batch is a negative, so popular videos are drawn as negatives in
-proportion to their popularity; subtracting log q undoes that (Yi et al., RecSys 2019). A video equal to the positive
-is masked (an accidental hit). At random a video's id is hidden during a step, so that content alone must speak for
-it: that is what a new upload has.
+In-batch sampled softmax: every other video of the batch is a negative, so popular videos are drawn as
+negatives in proportion to their popularity; subtracting log q undoes that (Yi et al., RecSys 2019). A video
+equal to the positive is masked (an accidental hit). At random a video's id is hidden during a step, so that
+content alone must speak for it: that is what a new upload has.
 """
 
 from __future__ import annotations
@@ -25,7 +25,16 @@ from pipelines.shell import Told
 from pipelines.splits import Window
 from pipelines.stages import Artifact, read_json, write_json
 from pipelines.watches import Ints, People, labels_of, liked, people
-from serving.towers import Params, Towers, VideoInputs, initial_params, seen_vectors, user_vectors, video_vectors
+from serving.towers import (
+    Params,
+    Towers,
+    VideoInputs,
+    initial_params,
+    seen_vectors,
+    user_vectors,
+    video_vectors,
+)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -104,20 +113,29 @@ def with_hidden_ids(videos: VideoInputs, key: Any, share: float) -> VideoInputs:
 
 
 def trained(
-    start: Towers, found: Examples, inputs: VideoInputs, settings: Settings, seed: int, told: Callable[[], None]
+    start: Towers,
+    found: Examples,
+    inputs: VideoInputs,
+    settings: Settings,
+    seed: int,
+    told: Callable[[], None],
 ) -> Towers:
     """Adam over shuffled epochs; `told` is called after every step."""
     import jax
     import jax.numpy as jnp
     import optax
 
-    optimiser = optax.adam(optax.cosine_decay_schedule(settings.rate, max(1, steps(found, settings)), alpha=0.05))
+    optimiser = optax.adam(
+        optax.cosine_decay_schedule(settings.rate, max(1, steps(found, settings)), alpha=0.05)
+    )
     videos = VideoInputs(*(jnp.asarray(column) for column in inputs))
     log_q = log_frequencies(found.videos, len(inputs.id_rows))
 
     @jax.jit
     def step(params: Any, state: Any, batch: Any, key: Any) -> tuple[Any, Any]:
-        slope = jax.grad(in_batch_loss)(params, batch, with_hidden_ids(videos, key, settings.hidden_ids), settings.shrink)
+        slope = jax.grad(in_batch_loss)(
+            params, batch, with_hidden_ids(videos, key, settings.hidden_ids), settings.shrink
+        )
         updates, state = optimiser.update(slope, state, params)
         return optax.apply_updates(params, updates), state
 
@@ -127,7 +145,9 @@ def trained(
     for number, rows in enumerate(batches(len(found.videos), settings, rng)):
         params, state = step(params, state, batch_of(found, rows, log_q), keys[number])
         told()
-    return Towers({name: np.asarray(values) for name, values in params.items()}, start.video_ids, start.creator_ids)
+    return Towers(
+        {name: np.asarray(values) for name, values in params.items()}, start.video_ids, start.creator_ids
+    )
 
 
 def steps(found: Examples, settings: Settings) -> int:
@@ -172,7 +192,9 @@ def make(plan: Plan, told: Told) -> Callable[[Path], None]:
         np.savez(folder / "towers.npz", **towers.arrays())  # type: ignore[arg-type]
         recall = next_day_recall(plan.log, towers, catalog, window, seed)
         figures = {f"recall_at_{RECALL_AT}_{name}": value.as_figure() for name, value in recall.items()}
-        write_json(folder / "figures.json", {"examples": len(found.videos), "settings": asdict(settings), **figures})
+        write_json(
+            folder / "figures.json", {"examples": len(found.videos), "settings": asdict(settings), **figures}
+        )
 
     return write
 

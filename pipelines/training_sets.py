@@ -10,17 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from feature_repo.labels import LABELS
 from feature_repo.matrix import COLUMNS
 from pipelines.splits import is_mature
 
 Mask = npt.NDArray[np.bool_]
 Doubles = npt.NDArray[np.float64]
 
-ACTS = tuple(label for label in LABELS if label != "watch")
-GAIN = {"long_watch": 1.0, "like": 2.0, "share_or_follow": 4.0}
-"""What an impression was worth, seen afterwards: graded relevance for nDCG, small integers so that one rare act does
-not decide a person's whole score. A hidden or reported impression is worth nothing whatever else happened."""
+GAIN = {"long_watch": 1.0, "like": 2.0}
+"""What an impression was worth, seen afterwards: graded relevance for nDCG, in small integers so that one
+rare act does not decide a person's score. Only acts whose window is an hour, so that all rows but the last
+hour's count.
+"""
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,15 @@ class Rows:
         return self.table["user_id"].to_numpy()
 
     @cached_property
-    def wholly_mature(self) -> Mask:
-        """Rows on which every act has had its time."""
-        masks = [self.mature(label) for label in ACTS]
-        return np.logical_and.reduce(masks)
+    def judged(self) -> Mask:
+        """Rows on which every act that gains has had its time."""
+        return np.asarray(np.logical_and.reduce([self.mature(act) for act in GAIN]), np.bool_)
 
     @cached_property
     def gains(self) -> Doubles:
         """Graded relevance of each row, from its labels."""
-        worth = sum(weight * np.nan_to_num(self.label(act)) for act, weight in GAIN.items())
-        return np.where(self.label("negative") == 1, 0.0, worth)
+        worth = [weight * np.nan_to_num(self.label(act)) for act, weight in GAIN.items()]
+        return np.asarray(sum(worth), np.float64)
 
 
 def read_rows(snapshot: Path, split: str | None = None) -> Rows:

@@ -1,4 +1,6 @@
-"""Who watched what after which history: the examples the towers learn from, and the people they are asked about."""
+"""Who watched what after which history: the examples the towers learn from, and the people they are asked
+about.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class People:
-    """What the user tower reads, one row per (person, moment); history rows point into a catalogue, -1 is none."""
+    """What the user tower reads, one row per (person, moment); history rows point into a catalogue, -1 is
+    none.
+    """
 
     user_ids: Ints
     profiles: npt.NDArray[np.int16]
@@ -32,7 +36,9 @@ class People:
 
     def rows(self, which: Ints) -> People:
         """Some of the rows, in the order asked."""
-        return People(self.user_ids[which], self.profiles[which], self.history_rows[which], self.weights[which])
+        return People(
+            self.user_ids[which], self.profiles[which], self.history_rows[which], self.weights[which]
+        )
 
 
 def labels_of(log: EventLog, window: Window) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """From a head's raw score to a probability one can multiply: a rising curve through knots, kept as JSON.
 
-Knots are fitted by pipelines/calibrate.py on rows no tree has seen. Between knots the curve is a straight line, so two
-different raw scores never become equal and a head's AUC is what it was before.
+Knots are fitted by pipelines/calibrate.py on rows no tree has seen. Between knots the curve is a straight
+line, so two different raw scores never become equal and a head's AUC is what it was before.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ class Calibrator:
 
     def __post_init__(self) -> None:
         if len(self.raw) != len(self.calibrated) or len(self.raw) < 2:
-            raise ValueError(f"{len(self.raw)} raw and {len(self.calibrated)} calibrated knots; need pairs, at least 2.")
+            raise ValueError(
+                f"{len(self.raw)} raw and {len(self.calibrated)} calibrated knots; need pairs, at least 2."
+            )
         if np.any(np.diff(self.raw) <= 0) or np.any(np.diff(self.calibrated) < 0):
             raise ValueError("knots must rise, or calibration would reorder what the head ranked.")
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -106,7 +107,7 @@ class Feed:
 
     def _with_person(self, query: Query, stages: _Stages) -> Query:
         for reader in self.readers:
-            person = stages.attempt("reader", reader.name, lambda by=reader, of=query: by.read(of), query.person)
+            person = stages.attempt("reader", reader.name, partial(reader.read, query), query.person)
             query = replace(query, person=person)
         return query
 
@@ -114,21 +115,22 @@ class Feed:
         most = self.quotas.get(source.name, 0)
         if most == 0:
             return NOTHING_FOUND
-        return stages.attempt("source", source.name, lambda: source.find(query), NOTHING_FOUND).first(most)
+        return stages.attempt("source", source.name, partial(source.find, query), NOTHING_FOUND).first(most)
 
     def _removed_by(self, query: Query, table: Candidates, stages: _Stages) -> npt.NDArray[np.int8]:
         """The first filter that objects to a row has removed it; a filter that fails objects to every row."""
         removed_by = np.full(len(table), KEPT, np.int8)
         nothing = np.zeros(len(table), np.bool_)
         for number, each in enumerate(self.filters):
-            mask = stages.attempt("filter", each.name, lambda rule=each: _kept(rule, query, table), nothing)
+            mask = stages.attempt("filter", each.name, partial(_kept, each, query, table), nothing)
             removed_by[(removed_by == KEPT) & ~mask] = number
         return removed_by
 
     def _score(self, query: Query, table: Candidates, stages: _Stages) -> npt.NDArray[np.float64]:
         unknown = np.full(len(table), np.nan)
         for scorer in self.scorers:
-            scores = stages.attempt("scorer", scorer.name, lambda by=scorer: _scored(by, query, table), None)
+            nothing: npt.NDArray[np.float64] | None = None
+            scores = stages.attempt("scorer", scorer.name, partial(_scored, scorer, query, table), nothing)
             if scores is not None:
                 return scores
         return unknown
@@ -151,7 +153,7 @@ class _Stages:
         """What the component answers; if it fails, the failure is logged and named, and `otherwise` stands in."""
         try:
             return call()
-        except Exception:  # noqa: BLE001 a component may fail in any way; the request must not
+        except Exception:  # a component may fail in any way; the request must not
             log.exception("%s %s failed", kind, name)
             self.degraded.append(f"{kind}:{name}")
             return otherwise
@@ -172,7 +174,7 @@ def _union(found: Mapping[str, Found]) -> Candidates:
 def _described(hydrator: Hydrator, query: Query, table: Candidates, stages: _Stages) -> Mapping[str, Column]:
     """The hydrator's columns; all NaN when it fails."""
     unknown = {name: np.full(len(table), np.nan, np.float32) for name in hydrator.gives}
-    return stages.attempt("hydrator", hydrator.name, lambda: _promised(hydrator, query, table), unknown)
+    return stages.attempt("hydrator", hydrator.name, partial(_promised, hydrator, query, table), unknown)
 
 
 def _promised(hydrator: Hydrator, query: Query, table: Candidates) -> Mapping[str, Column]:

@@ -1,7 +1,7 @@
 """What a person would do with each candidate: one LightGBM model per objective, each with its calibrator.
 
-Boosters travel as LightGBM text and are scored on numpy with one thread: a second thread halves the median and
-wrecks the tail as soon as the other core is busy (LightGBM's workers spin while they wait).
+Boosters travel as LightGBM text and are scored on numpy with one thread: a second thread halves the median
+and wrecks the tail as soon as the other core is busy (LightGBM's workers spin while they wait).
 """
 
 from __future__ import annotations
@@ -53,12 +53,16 @@ class Heads:
         return {name: head.calibrator.as_json() for name, head in self.by_name.items()}
 
     @classmethod
-    def from_texts(cls, texts: Mapping[str, str], calibrators: Mapping[str, Mapping[str, list[float]]]) -> Heads:
+    def from_texts(
+        cls, texts: Mapping[str, str], calibrators: Mapping[str, Mapping[str, list[float]]]
+    ) -> Heads:
         """Heads from what `texts` and `calibrators` wrote; a head without its calibrator is refused."""
         missing = sorted(set(texts) ^ set(calibrators))
         if missing:
             raise ValueError(f"heads {missing} lack a booster or a calibrator; each needs both.")
-        heads = {name: head_from(text, Calibrator.from_json(calibrators[name])) for name, text in texts.items()}
+        heads = {
+            name: head_from(text, Calibrator.from_json(calibrators[name])) for name, text in texts.items()
+        }
         return cls(heads)
 
 
@@ -67,4 +71,4 @@ def head_from(text: str, calibrator: Calibrator) -> Head:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import lightgbm
 
-    return Head(text, lightgbm.Booster(model_str=text, params={"num_threads": 1}), calibrator)
+    return Head(text, lightgbm.Booster(model_str=text), calibrator)

@@ -15,11 +15,11 @@ import numpy.typing as npt
 from feature_repo import catalogue, histories
 from feature_repo.context import context_columns
 from feature_repo.matrix import COLUMNS, assemble
+from feature_repo.online import VideoMirror
 from feature_repo.videos import VideoCatalog
 from serving.candidates import Candidates, Column, Query
 from serving.heads import Heads
 from serving.index import VideoIndex
-from serving.mirrors import Mirror
 
 
 def _columns_of(entity: str) -> tuple[str, ...]:
@@ -42,7 +42,7 @@ class Catalogued:
     name: str = "catalogued"
     gives: tuple[str, ...] = ("catalog_row", "creator_id", "topic", "uploaded_us")
 
-    def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]:
+    def describe(self, _: Query, table: Candidates) -> Mapping[str, Column]:
         rows = self.catalog.rows_of(table.ids)
         known = rows >= 0
         return {
@@ -57,12 +57,13 @@ class Catalogued:
 class VideoFeatures:
     """Features of the video and its creator, from the in-process mirror of the online store."""
 
-    mirror: Mirror
+    mirror: VideoMirror
     name: str = "video_features"
     gives: tuple[str, ...] = VIDEO_FEATURES
 
-    def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]:
-        return self.mirror.columns_of(table.ids, self.gives)
+    def describe(self, _: Query, table: Candidates) -> Mapping[str, Column]:
+        found = self.mirror.take(self.mirror.rows_of(table.ids))
+        return {name: found[name] for name in self.gives}
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class Matrix:
     name: str = "matrix"
     gives: tuple[str, ...] = ("features",)
 
-    def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]:
+    def describe(self, _: Query, table: Candidates) -> Mapping[str, Column]:
         return {"features": assemble(table.columns, len(table))}
 
 
@@ -159,7 +160,7 @@ class Predictions:
     def gives(self) -> tuple[str, ...]:
         return tuple(self.heads.by_name)
 
-    def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]:
+    def describe(self, _: Query, table: Candidates) -> Mapping[str, Column]:
         if len(table) == 0:
             return {name: np.empty(0) for name in self.gives}
         return self.heads.predict(table["features"])

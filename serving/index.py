@@ -1,4 +1,6 @@
-"""Which videos point the same way as a vector: exact search, because up to 100,000 videos it is also the fastest."""
+"""Which videos point the same way as a vector: exact search, because up to 100,000 videos it is also the
+fastest.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ class VideoIndex:
 
 
 def _largest(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
-    """Rows of the k largest scores, best first, ties by row; a partition finds the bar, one sort the order."""
+    """Rows of the k largest scores, best first, ties by row: a partition finds the bar, a sort the order."""
     if k <= 0:
         return np.zeros(0, np.int64)
     bar = -np.partition(-scores, k - 1)[k - 1]

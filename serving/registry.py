@@ -143,13 +143,13 @@ def was_rolled_back(places: Places, version: int) -> bool:
 
 def rollback(places: Places) -> RolledBack:
     """Move the champion alias back to the champion before this one."""
-    mlflow = client(places)
     with _lock(places):
         now = champion(places)
         before = _tag(places, now[0], "previous_champion") if now else ""
         if now is None or not before:
             found = f"champion is version {now[0]}, and none was champion before it" if now else "there is no champion"
             raise NothingToRollBackTo(f"Nothing to roll back to: {found}. `make train` makes a new release.")
+        mlflow = client(places)
         mlflow.set_model_version_tag(MODEL, str(now[0]), "rolled_back", _timestamp())
         took_ms = _alias(places, mlflow, int(before))
         _tell(places, {"alias": CHAMPION, "from": now[0], "to": int(before), "reason": "rollback"})

@@ -18,7 +18,7 @@ class Value:
     values: Values
     name: str = "value"
 
-    def score(self, query: Query, table: Candidates) -> npt.NDArray[np.float64]:
+    def score(self, _: Query, table: Candidates) -> npt.NDArray[np.float64]:
         predicted = self.values.value({weight.act: table[weight.act] for weight in self.values.weights})
         if len(table) and np.isnan(predicted).all():
             raise ValueError("every prediction is unknown: the heads failed.")
@@ -31,5 +31,5 @@ class Fit:
 
     name: str = "fit"
 
-    def score(self, query: Query, table: Candidates) -> npt.NDArray[np.float64]:
+    def score(self, _: Query, table: Candidates) -> npt.NDArray[np.float64]:
         return table["tower_score"].astype(np.float64)

@@ -45,14 +45,15 @@ class DiverseTopK:
         explores = bool(rng.random() < self.policy.exploration)
         row = _draw(uniform if explores else greedy, rng)
         share = self.policy.exploration
-        return row, float((1 - share) * greedy[row] + share * uniform[row]), explores
+        return row, min(1.0, float((1 - share) * greedy[row] + share * uniform[row])), explores
 
     def _cost(self, table: Candidates, row: int) -> Doubles:
         """What having this item in the slate costs every other; unknown topics are not the same topic."""
         topics, creators = table["topic"], table["creator_id"]
         same_topic = (topics == topics[row]) & (topics >= 0)
         same_creator = (creators == creators[row]) & (creators >= 0)
-        return self.policy.topic_penalty * same_topic + self.policy.creator_penalty * same_creator
+        cost: Doubles = self.policy.topic_penalty * same_topic + self.policy.creator_penalty * same_creator
+        return cost
 
 
 def standardised(values: Doubles) -> Doubles:
@@ -72,7 +73,7 @@ def softmax(worth: Doubles, left: Mask, temperature: float) -> Doubles:
     open_worth = np.where(left, worth, -np.inf)
     best = open_worth.max()
     if best == -np.inf:
-        return left / left.sum()
+        return np.asarray(left / left.sum())
     weights = np.exp((open_worth - best) / temperature)
     return np.asarray(weights / weights.sum())
 

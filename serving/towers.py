@@ -1,8 +1,8 @@
 """Two towers that meet in a dot product: who is watching, and what could be shown.
 
-The user tower reads the profile and the watch history, the video tower the id *and* the content, so that a video
-uploaded a minute ago has a vector too. Forward functions are written once for numpy and jax.numpy (argument `xp`);
-training lives in pipelines/train_towers.py. Row 0 of an id table is "never trained on".
+The user tower reads the profile and the watch history, the video tower the id *and* the content, so that a
+video uploaded a minute ago has a vector too. Forward functions are written once for numpy and jax.numpy
+(argument `xp`); training lives in pipelines/train_towers.py. Row 0 of an id table is "never trained on".
 """
 
 from __future__ import annotations
@@ -59,13 +59,17 @@ def seen_vectors(params: Params, videos: VideoInputs) -> Any:
 def user_vectors(
     params: Params, profiles: Any, history_rows: Any, weights: Any, seen: Any, xp: ModuleType = np
 ) -> Any:
-    """[n, WIDTH] of profiles [n, len(PROFILE)] and histories [n, HISTORY] given as rows of `seen`, weight 0 = none."""
+    """[n, WIDTH] of profiles [n, len(PROFILE)] and histories [n, HISTORY] given as rows of `seen`, weight 0 =
+    none.
+    """
     total = weights.sum(axis=1, keepdims=True)
     taste = (seen[history_rows] * weights[:, :, None]).sum(axis=1) / (1.0 + total)
     fields = xp.arange(len(PROFILE)) * PROFILE_CODES
     codes = xp.clip(profiles.astype("int32") + 1, 0, PROFILE_CODES - 1) + fields
     person = params["profile"][codes].reshape(profiles.shape[0], len(PROFILE) * PROFILE_WIDTH)
-    hidden = xp.concatenate([person, taste, xp.log1p(total)], axis=1) @ params["user_in"] + params["user_bias"]
+    hidden = (
+        xp.concatenate([person, taste, xp.log1p(total)], axis=1) @ params["user_in"] + params["user_bias"]
+    )
     return taste + xp.maximum(hidden, 0.0) @ params["user_out"] + params["user_mean"]
 
 
@@ -78,7 +82,9 @@ def video_vectors(params: Params, videos: VideoInputs, xp: ModuleType = np) -> A
 
 
 def initial_params(videos: int, creators: int, rng: np.random.Generator) -> dict[str, Floats]:
-    """Small random numbers in the shapes of the towers; row 0 of the id tables starts, and means, nothing known."""
+    """Small random numbers in the shapes of the towers; row 0 of the id tables starts, and means, nothing
+    known.
+    """
     person = len(PROFILE) * PROFILE_WIDTH + WIDTH + 1
     video = WIDTH + CREATOR_WIDTH + TOPIC_WIDTH + DENSE
     shapes = {
@@ -100,7 +106,7 @@ def initial_params(videos: int, creators: int, rng: np.random.Generator) -> dict
 
 
 def _drawn(name: str, shape: tuple[int, int], rng: np.random.Generator) -> Floats:
-    """Tables start near zero, layers with variance 1 / inputs (LeCun), so that every sum starts of order one."""
+    """Tables start near zero, layers with variance 1 / inputs (LeCun): every sum starts of order one."""
     layer = name.endswith(("_in", "_out", "_dense"))
     scale = shape[0] ** -0.5 if layer else 0.05
     return rng.normal(0.0, scale, shape).astype(np.float32)
@@ -118,7 +124,7 @@ class Towers:
         """The catalogue as the towers read it, one row per video of it and a last one for "no such video"."""
         durations = np.log1p(np.nan_to_num(catalog.duration_s, nan=0.0)) - TYPICAL_LOG_SECONDS
         durations = np.where(np.nan_to_num(catalog.duration_s) > 0, durations, 0.0)
-        marks = [durations, np.nan_to_num(catalog.headline), np.nan_to_num(catalog.production)]
+        marks: list[Any] = [durations, np.nan_to_num(catalog.headline), np.nan_to_num(catalog.production)]
         dense = np.column_stack([np.nan_to_num(catalog.content), *marks]).astype(np.float32)
         return VideoInputs(
             id_rows=np.append(rows_known(self.video_ids, catalog.video_ids), 0),
@@ -141,7 +147,13 @@ class Towers:
         """Vectors of people in chunks, so that a million rows need no gigabytes."""
         starts = range(0, len(profiles), CHUNK)
         parts = [
-            user_vectors(self.params, profiles[s : s + CHUNK], history_rows[s : s + CHUNK], weights[s : s + CHUNK], seen)
+            user_vectors(
+                self.params,
+                profiles[s : s + CHUNK],
+                history_rows[s : s + CHUNK],
+                weights[s : s + CHUNK],
+                seen,
+            )
             for s in starts
         ]
         return np.vstack([np.zeros((0, WIDTH), np.float32), *parts]).astype(np.float32)
@@ -158,7 +170,9 @@ class Towers:
 
 
 def rows_known(known: Ints, wanted: Ints) -> Ints:
-    """Row of each wanted id in a table whose row k + 1 belongs to the k-th known id; 0 where it was never known."""
+    """Row of each wanted id in a table whose row k + 1 belongs to the k-th known id; 0 where it was never
+    known.
+    """
     if len(known) == 0:
         return np.zeros(len(wanted), np.int64)
     places = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
@@ -167,4 +181,4 @@ def rows_known(known: Ints, wanted: Ints) -> Ints:
 
 def scores(users: Floats, videos: Floats) -> Floats:
     """Dot product row by row: what a ranker reads as `tower_score`."""
-    return np.einsum("nd,nd->n", users, videos).astype(np.float32)
+    return np.asarray(np.einsum("nd,nd->n", users, videos), np.float32)

@@ -1,7 +1,7 @@
 """What each predicted act is worth: reviewed weights with their reasons, apart from the models that predict.
 
-An act's contribution is weight times base rate: a large negative weight on a rare act is not a large influence, and
-comparing weights without their rates is the usual mistake.
+An act's contribution is weight times base rate: a large negative weight on a rare act is not a large
+influence, and comparing weights without their rates is the usual mistake.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Weight:
-    """How much one predicted act counts, why, and how often it happens (in the rows the heads were trained on)."""
+    """How much one predicted act counts, why, and how often it happens (in the rows the heads were trained
+    on).
+    """
 
     act: str
     weight: float
@@ -39,7 +41,9 @@ class Values:
         """Expected value of each row; a weighed act nobody predicted is an error, not a zero."""
         missing = [w.act for w in self.weights if w.act not in predictions]
         if missing:
-            raise KeyError(f"no prediction of {missing}, which the value file weighs. Predicted: {sorted(predictions)}.")
+            raise KeyError(
+                f"no prediction of {missing}, which the value file weighs. Predicted: {sorted(predictions)}."
+            )
         parts = [w.weight * np.asarray(predictions[w.act], np.float64) for w in self.weights]
         return np.asarray(sum(parts), np.float64)
 
@@ -51,5 +55,8 @@ class Values:
     def from_json(cls, written: Mapping[str, Any]) -> Values:
         rows = written["weights"]
         return cls(
-            tuple(Weight(str(r["act"]), float(r["weight"]), str(r["reason"]), float(r["base_rate"])) for r in rows)
+            tuple(
+                Weight(str(r["act"]), float(r["weight"]), str(r["reason"]), float(r["base_rate"]))
+                for r in rows
+            )
         )

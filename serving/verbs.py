@@ -25,13 +25,13 @@ class Component(Protocol):
 class Reader(Component, Protocol):
     """Before the five verbs: learns more of the person who is asking, once per request."""
 
-    def read(self, query: Query) -> Person: ...
+    def read(self, query: Query, /) -> Person: ...
 
 
 class Source(Component, Protocol):
     """Finds videos worth considering, best first by its own score."""
 
-    def find(self, query: Query) -> Found: ...
+    def find(self, query: Query, /) -> Found: ...
 
 
 class Hydrator(Component, Protocol):
@@ -40,19 +40,19 @@ class Hydrator(Component, Protocol):
     @property
     def gives(self) -> tuple[str, ...]: ...
 
-    def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]: ...
+    def describe(self, query: Query, table: Candidates, /) -> Mapping[str, Column]: ...
 
 
 class Filter(Component, Protocol):
     """Which rows may be shown: one bool per row, True keeps."""
 
-    def keep(self, query: Query, table: Candidates) -> Mask: ...
+    def keep(self, query: Query, table: Candidates, /) -> Mask: ...
 
 
 class Scorer(Component, Protocol):
     """One number per row; higher is better, NaN is unknown and sorts last."""
 
-    def score(self, query: Query, table: Candidates) -> npt.NDArray[np.float64]: ...
+    def score(self, query: Query, table: Candidates, /) -> npt.NDArray[np.float64]: ...
 
 
 @dataclass(frozen=True)
@@ -69,4 +69,4 @@ class Choice:
 class Selector(Component, Protocol):
     """Chooses at most `query.limit` rows of a table that has a column `value`."""
 
-    def choose(self, query: Query, table: Candidates, rng: np.random.Generator) -> Choice: ...
+    def choose(self, query: Query, table: Candidates, rng: np.random.Generator, /) -> Choice: ...

@@ -1,7 +1,8 @@
 """Who and what exists: people, creators and videos, drawn once from the seed.
 
-Latents (taste, leniency, quality, clickbait, ...) and what an outside observer gets to see of them (content, scores,
-country, age band) are drawn together here and told apart in observations.py, which writes only the latter.
+Latents (taste, leniency, quality, clickbait, ...) and what an outside observer gets to see of them (content,
+scores, country, age band) are drawn together here and told apart in observations.py, which writes only the
+latter.
 """
 
 from __future__ import annotations
@@ -170,7 +171,7 @@ def _uploaded_us(scale: Scale, start_us: int, rng: np.random.Generator) -> Ints:
 
 
 def _moment_of_day(n: int, rng: np.random.Generator) -> Ints:
-    shares = hour_intensity(np.arange(24) + 0.5)
+    shares = hour_intensity(np.arange(24, dtype=np.float64) + 0.5)
     hours = rng.choice(24, size=n, p=shares / shares.sum())
     return np.asarray(hours * HOUR_US + rng.integers(0, HOUR_US, n))
 
@@ -184,7 +185,7 @@ def _weakly_related(taste: Floats, bands: int, rng: np.random.Generator) -> Ints
 
 def _noisy_view(latent: Floats, rng: np.random.Generator) -> Floats:
     noise = rng.normal(size=len(latent))
-    return SCORE_CORRELATION * latent + np.sqrt(1 - SCORE_CORRELATION**2) * noise
+    return np.asarray(SCORE_CORRELATION * latent + np.sqrt(1 - SCORE_CORRELATION**2) * noise)
 
 
 def _unit(vectors: Floats) -> Floats:

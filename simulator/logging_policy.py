@@ -1,10 +1,10 @@
-"""The policy that made the log: a decent first-generation feed that counts, and chooses at random with known odds.
+"""The policy that made the log: a first-generation feed that counts, and chooses at random with known odds.
 
-It sees only what an outside observer could count: impressions and long views per video and per person and topic, as
-of last night, and who follows whom. Each request retrieves candidates from five sources (drawn), scores them, and
-fills each slot by a softmax over the candidates that are left; a share EXPLORED_SHARE of slots is filled uniformly
-from the whole eligible corpus instead. The propensity of an item at a slot is exact given the candidates retrieved
-and the items above it: (1 - e) * softmax + e / eligible.
+It sees only what an outside observer could count: impressions and long views per video and per person and
+topic, as of last night, and who follows whom. Each request retrieves candidates from five sources (drawn),
+scores them, and fills each slot by a softmax over the candidates that are left; a share EXPLORED_SHARE of
+slots is filled uniformly from everything that exists and is unseen instead. The propensity of an item at a
+slot is exact given the candidates retrieved and the items above it: (1 - e) * softmax + e / eligible.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 SLATE = 10
-TEMPERATURE = 0.35
-FORGET = 0.8  # share of the counts that survives a night
-PRIOR_RATE, VIDEO_STRENGTH, TOPIC_STRENGTH = 0.15, 15.0, 4.0
+TEMPERATURE = 0.4
+FORGET = 0.9  # share of the counts that survives a night
+PRIOR_RATE, VIDEO_STRENGTH, TOPIC_STRENGTH = 0.15, 8.0, 4.0
 FOLLOW_BONUS = 0.4
-TRENDING = 300
-RECENT = 500
+TRENDING_SHARE = 0.2  # of the corpus, best first; a longer head is never used up by one person
+RECENT_SHARE = 0.05
 
 COLUMNS = {"trending": 12, "recent": 8, "topic": 28, "followed": 4, "random": 8}
 """Candidates per source and request."""
@@ -123,7 +123,7 @@ def nightly(counts: Counts, corpus: Corpus, existing: int, followers: Ints, foll
         affinity=affinity,
         topic_odds=np.cumsum(odds / odds.sum(axis=1, keepdims=True), axis=1),
         topics=corpus.topics,
-        trending=best_first[:TRENDING],
+        trending=best_first[: max(1, int(TRENDING_SHARE * existing))],
         by_topic=Groups.of(corpus.topics[best_first], best_first, TOPICS),
         follows=Groups.of(followers, followed, len(affinity)),
         by_creator=Groups.of(corpus.creators[newest_first], newest_first, corpus.creator_count),
@@ -155,7 +155,7 @@ def candidates(known: Nightly, of: Requests) -> Ints:
     second = uniforms(of.keys[:, None], Purpose.CANDIDATE + 1, columns)
     parts = []
     for number, source in enumerate(SOURCES):
-        here = SOURCE_OF_COLUMN == number
+        here = number == SOURCE_OF_COLUMN
         parts.append(_retrieved(source, known, of, first[:, here], second[:, here]))
     return np.hstack(parts)
 
@@ -166,23 +166,24 @@ def _retrieved(source: str, known: Nightly, of: Requests, first: Floats, second:
     if source == "trending":
         return known.trending[(first**2 * len(known.trending)).astype(np.int64)]
     if source == "recent":
-        return existing - 1 - (first * np.minimum(existing, RECENT)).astype(np.int64)
+        back = (first * np.ceil(RECENT_SHARE * existing)).astype(np.int64)
+        return np.asarray(existing - 1 - back)
     if source == "topic":
         return known.by_topic.pick(_drawn(known.topic_odds[of.people], first), second**2)
     if source == "followed":
         people = np.broadcast_to(of.people[:, None], first.shape)
         return known.by_creator.pick(known.follows.pick(people, first), second, most=5)
-    return (first * existing).astype(np.int64)
+    return np.asarray(first * existing).astype(np.int64)
 
 
 def _drawn(cumulative: Floats, luck: Floats) -> Ints:
     """Inverse-CDF draws, [n, k] from n distributions."""
-    return np.minimum((cumulative[:, None, :] < luck[:, :, None]).sum(axis=2), TOPICS - 1)
+    return np.asarray(np.minimum((cumulative[:, None, :] < luck[:, :, None]).sum(axis=2), TOPICS - 1))
 
 
 def scores(known: Nightly, people: Ints, videos: Ints) -> Floats:
     """How good each candidate looks; followed creators' candidates get a bonus."""
-    bonus = FOLLOW_BONUS * (SOURCE_OF_COLUMN == SOURCES.index("followed"))
+    bonus = FOLLOW_BONUS * (SOURCES.index("followed") == SOURCE_OF_COLUMN)
     return known.video_scores[videos] + known.affinity[people[:, None], known.topics[videos]] + bonus
 
 
@@ -208,8 +209,8 @@ class Slates:
 def slates(found: Ints, logits: Floats, free: Mask, of: Requests, seen: Pairs) -> Slates:
     """Plackett-Luce over the free candidates, mixed slot by slot with the uniform draw.
 
-    Candidates sorted by log-weight + Gumbel noise are a Plackett-Luce order, and stay one when an item is taken out
-    by an exploration slot; so rows without such a slot (96 %) need no loop.
+    Candidates sorted by log-weight + Gumbel noise are a Plackett-Luce order, and stay one when an exploration
+    slot takes an item out; so rows without such a slot (96 %) need no loop.
     """
     weights = np.where(free, np.exp((logits - logits.max(axis=1, keepdims=True)) / TEMPERATURE), 0.0)
     noise = gumbels(uniforms(of.keys[:, None], Purpose.GUMBEL, np.arange(found.shape[1])))
@@ -219,7 +220,7 @@ def slates(found: Ints, logits: Floats, free: Mask, of: Requests, seen: Pairs) -
     mass = np.take_along_axis(weights, order, axis=1)
     chosen = _without_exploration(line, mass, order, of, seen)
     wanted = uniforms(of.keys[:, None], Purpose.EXPLORE, np.arange(SLATE)) < EXPLORED_SHARE
-    for row in np.flatnonzero((wanted & (chosen.videos >= 0)).any(axis=1)):
+    for row in np.flatnonzero((wanted & (chosen.videos >= 0)).any(axis=1)).tolist():
         _explore(chosen, row, wanted[row], line[row], mass[row], SOURCE_OF_COLUMN[order[row]], of, seen)
     return chosen
 
@@ -268,7 +269,7 @@ def _explore(
 
 
 def _any_eligible(person: int, existing: int, seen: Pairs, taken: list[int], key: Keys, slot: int) -> int:
-    """Uniform over the existing videos this person has not seen and this slate has not taken, by rejection."""
+    """Uniform over existing videos this person has not seen and this slate has not taken, by rejection."""
     for attempt in count():
         luck = uniforms(key, Purpose.EXPLORED_VIDEO, (slot << 24) + attempt)
         video = int(luck[0] * existing)

@@ -1,9 +1,9 @@
 """Chance as a function: the same person at the same step has the same luck, whatever is served to them.
 
-A draw is not taken from a stream but looked up: splitmix64's output function applied to a key (who, which session)
-plus a counter (purpose, step). So two policies can be compared on the same people with the same luck, in any order
-and any chunking (common random numbers). Source: Steele, Lea and Flood, "Fast splittable pseudorandom number
-generators", OOPSLA 2014, figure 17.
+A draw is not taken from a stream but looked up: splitmix64's output function applied to a key (who, which
+session) plus a counter (purpose, step). So two policies can be compared on the same people with the same
+luck, in any order and any chunking (common random numbers). Source: Steele, Lea and Flood, "Fast splittable
+pseudorandom number generators", OOPSLA 2014, figure 17.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def keys(seed: int, *parts: ArrayLike) -> Keys:
 
 def uniforms(of: Keys, purpose: int, steps: ArrayLike = 0) -> Floats:
     """Numbers in the open interval (0, 1), one per (key, step) after broadcasting."""
-    counter = np.asarray(steps).astype(np.uint64) + np.uint64(purpose) * _STEPS_PER_PURPOSE
+    counter = np.atleast_1d(np.asarray(steps)).astype(np.uint64) + np.uint64(purpose) * _STEPS_PER_PURPOSE
     words = _mixed(of + (counter + np.uint64(1)) * _GOLDEN)
     return np.asarray((words >> np.uint64(11)) + 0.5) * 2.0**-53
 

@@ -18,7 +18,9 @@ class Pairs:
     def has(self, rows: ArrayLike, columns: ArrayLike) -> NDArray[np.bool_]:
         """Elementwise after broadcasting."""
         of = np.asarray(columns)
-        return np.asarray((self._bits[rows, of >> 3] >> (of & 7).astype(np.uint8)) & 1, dtype=np.bool_)
+        return np.asarray(
+            (self._bits[np.asarray(rows), of >> 3] >> (of & 7).astype(np.uint8)) & 1, dtype=np.bool_
+        )
 
     def add(self, rows: Ints, columns: Ints) -> None:
         """Insert pairs that are not in the set yet; repeats within one call are allowed."""

@@ -1,6 +1,6 @@
 """One slate meets one person: what is watched, where the session ends, which reactions follow.
 
-Within a slate nothing an earlier item does changes how a later one is felt, except by ending the session or by
+Within a slate nothing an earlier item does changes how a later one is felt, except by ending the session or
 boring with its topic, so whole slates are computed at once; items after the end were served and never seen.
 """
 
@@ -22,7 +22,7 @@ REMEMBERED = 6
 
 FOLLOW_AT_ONCE, FOLLOW_LATER_S = 0.70, 12 * 3600.0
 COMMENT_S, REPORT_S = 40.0, 3 * 3600.0
-"""Delays of WORLD.md section 3: a comment is typed, a report mulled over, 30 % of follows come by a later visit."""
+"""Means of exponential delays: a comment is typed, a report mulled over, 30 % of follows come later."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def same_topic_in_last_6(topics: Ints, last_topics: Ints) -> Floats:
     width = topics.shape[1]
     return np.asarray(
         sum(
-            (line[:, REMEMBERED - back : REMEMBERED - back + width] == topics) for back in range(1, REMEMBERED + 1)
+            (line[:, REMEMBERED - back : REMEMBERED - back + width] == topics)
+            for back in range(1, REMEMBERED + 1)
         ),
         dtype=np.float64,
     )

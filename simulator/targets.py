@@ -20,7 +20,7 @@ RARE = 0.002
 
 @dataclass(frozen=True)
 class Target:
-    """One row of the calibration card: the real figure, and the band (ends included) that holds."""
+    """One row of the calibration card: the real figure and the band it must fall in."""
 
     name: str
     real: float

@@ -1,8 +1,10 @@
-"""The sealed truth: what people truly feel, and what a policy is truly worth. Only labs, notebooks and tests look.
+"""The sealed truth: what people truly feel, and what a policy is truly worth.
 
-Units: satisfaction S and pull x are logits (dimensionless): 0 is a random video to an average person, one standard
-deviation over random pairs is about 1.2. A policy's value is mean S per impression seen; session length counts
-impressions. Equations: behaviour.py; their sources: WORLD.md section 3.
+Only labs, notebooks and tests may look.
+
+Units: satisfaction S and pull x are logits (dimensionless): 0 is a random video to an average person, one
+standard deviation over random pairs is about 1.2. A policy's value is mean S per impression seen; session
+length counts impressions. The equations are those of behaviour.py.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ WALK_SESSION = 1 << 20
 """Session numbers from here on are counterfactual walks; those of the log are far below."""
 
 SlatePolicy = Callable[[int, Ints, int, int], Sequence[int] | Ints]
-"""(user_id, ids of videos the person has seen, now_us, limit) -> video ids, best first, at most limit of them."""
+"""(user_id, ids of videos the person has seen, now_us, limit) -> at most limit video ids, best first."""
+
+Told = Callable[[int, Ints, Ints], None]
+"""(user_id, ids of the videos just seen, in order, watched_ms of each): what a server would have heard."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,11 @@ class World:
             patience=self.people.patience[rows],
         )
 
+    @property
+    def home_centres(self) -> Floats:
+        """The centre of each creator's home topic, [creators, 16]."""
+        return self._centres[self.creators.home_topic]
+
     def rows_of_people(self, user_ids: ArrayLike) -> Ints:
         return _rows(user_ids, births.FIRST_USER, self.size.users, "user")
 
@@ -173,16 +183,18 @@ def walk(
     limit: int = 10,
     most: int = 200,
     repeat: int = 0,
+    told: Told | None = None,
 ) -> Sessions:
     """One session per person under a policy that is asked for a new slate whenever the last one is used up.
 
-    Luck is keyed by (seed, person, repeat, impression), so two policies walked with the same arguments meet the
-    same luck and their difference can be taken per person. A session ends by leaving, by an empty slate, or at
-    `most` impressions. Another `repeat` is other luck. The policy must show what was uploaded and is unseen:
-    anything else is an error naming the video.
+    Luck is keyed by (seed, person, repeat, impression), so two policies walked with the same arguments meet
+    the same luck and their difference can be taken per person. A session ends by leaving, by a slate shorter
+    than asked for, or at `most` impressions. Another `repeat` is other luck. The policy must show what was
+    uploaded and is unseen: anything else is an error naming the video. `told` hears what was watched before
+    the next slate is asked for.
     """
     user_ids = np.asarray(people, dtype=np.int64)
-    walkers = _Walkers(world, user_ids, now_us, seen or {}, WALK_SESSION + repeat)
+    walkers = _Walkers(world, user_ids, now_us, seen or {}, WALK_SESSION + repeat, told)
     while walkers.going.any() and walkers.length.max() < most:
         walkers.swipe(policy, min(limit, most - int(walkers.length.max())))
     with np.errstate(invalid="ignore"):
@@ -192,8 +204,17 @@ def walk(
 class _Walkers:
     """People in the middle of their counterfactual sessions, all at the same request."""
 
-    def __init__(self, world: World, user_ids: Ints, now_us: int, seen: Mapping[int, Ints], session: int):
+    def __init__(
+        self,
+        world: World,
+        user_ids: Ints,
+        now_us: int,
+        seen: Mapping[int, Ints],
+        session: int,
+        told: Told | None = None,
+    ):
         none = np.empty(0, dtype=np.int64)
+        self.told = told
         self.world, self.user_ids, self.now_us = world, user_ids, now_us
         self.rows = world.rows_of_people(user_ids)
         self.seen = [np.asarray(seen.get(int(user), none)) for user in user_ids]
@@ -232,6 +253,8 @@ class _Walkers:
         for line, person in enumerate(at):
             ids = videos[line, found.reached[line]] + births.FIRST_VIDEO
             self.seen[person] = np.concatenate([self.seen[person], ids])
+            if self.told:
+                self.told(int(self.user_ids[person]), ids, found.watched_ms[line, found.reached[line]])
 
 
 def random_policy(world: World) -> SlatePolicy:
@@ -264,7 +287,9 @@ def _eligible(world: World, seen: Ints, now_us: int) -> Ints:
 
 def _refuse_ineligible(ids: Ints, seen: Ints, existing: int, user_id: int) -> None:
     for video in ids[(ids < births.FIRST_VIDEO) | (ids >= births.FIRST_VIDEO + existing)]:
-        raise ValueError(f"user {user_id} was shown video {video}, which does not exist yet; filter on upload.")
+        raise ValueError(
+            f"user {user_id} was shown video {video}, which does not exist yet; filter on upload."
+        )
     for video in ids[np.isin(ids, seen)]:
         raise ValueError(f"user {user_id} was shown video {video}, seen before; filter what was seen.")
     if len(np.unique(ids)) < len(ids):
@@ -279,4 +304,4 @@ def _rows(ids: ArrayLike, first: int, count: int, kind: str) -> Ints:
 
 
 def _dots(left: NDArray[np.float32], right: NDArray[np.float32]) -> Floats:
-    return np.einsum("...k,...k->...", left, right).astype(np.float64)
+    return np.asarray(np.einsum("...k,...k->...", left, right), dtype=np.float64)

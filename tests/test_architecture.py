@@ -51,7 +51,12 @@ def within(name: str, *packages: str) -> bool:
 def test_a_package_imports_only_what_the_map_allows(package: str) -> None:
     forbidden = MAY_IMPORT.keys() - MAY_IMPORT[package] - {package}
 
-    broken = [f"{name} imports {i}" for name, tree in modules(package) for i in imports(tree) if within(i, *forbidden)]
+    broken = [
+        f"{name} imports {i}"
+        for name, tree in modules(package)
+        for i in imports(tree)
+        if within(i, *forbidden)
+    ]
 
     assert broken == []
 
@@ -71,7 +76,9 @@ def test_http_stays_at_the_edge() -> None:
 def test_the_app_is_imported_only_by_the_command_that_serves_it() -> None:
     others = [(name, tree) for name, tree in modules() if not within(name, "serving.__main__", "serving.app")]
 
-    assert [n for n, tree in others if any(within(i, "serving.app", "serving.routers") for i in imports(tree))] == []
+    assert [
+        n for n, tree in others if any(within(i, "serving.app", "serving.routers") for i in imports(tree))
+    ] == []
 
 
 def test_nothing_loads_a_pickle() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from evaluation.intervals import Interval, percentiles
 
 RESAMPLES = 1_000
 
@@ -20,10 +22,10 @@ class Latency:
     requests: int
 
     def figures(self) -> dict[str, float]:
-        return {"p50_ms": self.p50_ms, "p90_ms": self.p90_ms, "p99_ms": self.p99_ms, "requests": self.requests}
+        return asdict(self)
 
 
-def latency(samples_ms: list[float]) -> Latency:
+def latency(samples_ms: Sequence[float]) -> Latency:
     """The quantiles of these samples; NaN when there are none."""
     if not samples_ms:
         return Latency(np.nan, np.nan, np.nan, 0)
@@ -31,15 +33,14 @@ def latency(samples_ms: list[float]) -> Latency:
     return Latency(p50, p90, p99, len(samples_ms))
 
 
-def _medians(samples: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    picks = rng.integers(0, len(samples), (RESAMPLES, len(samples)))
-    medians: NDArray[np.float64] = np.median(samples[picks], axis=1)
-    return medians
-
-
-def ratio_at_p50(slow_ms: list[float], fast_ms: list[float], rng: np.random.Generator) -> tuple[float, float, float]:
-    """How many times faster at the median, with a 95 % bootstrap interval: (ratio, low, high)."""
-    slow, fast = np.asarray(slow_ms), np.asarray(fast_ms)
-    ratios = _medians(slow, rng) / _medians(fast, rng)
-    low, high = np.quantile(ratios, [0.025, 0.975])
-    return float(np.median(slow) / np.median(fast)), float(low), float(high)
+def ratio_at_p50(slow_ms: Sequence[float], fast_ms: Sequence[float], rng: np.random.Generator) -> Interval:
+    """How many times faster at the median; i-th samples are of the same person and are resampled together."""
+    if len(slow_ms) != len(fast_ms):
+        raise ValueError(
+            f"{len(slow_ms)} and {len(fast_ms)} samples; a paired ratio needs one of each per person."
+        )
+    pairs = np.column_stack([slow_ms, fast_ms])
+    picks = rng.integers(0, len(pairs), (RESAMPLES, len(pairs)))
+    slow, fast = np.median(pairs[picks], axis=1).T
+    medians = np.median(pairs, axis=0)
+    return Interval(float(medians[0] / medians[1]), *percentiles(slow / fast), len(pairs))

@@ -52,7 +52,9 @@ def _wait(process: subprocess.Popen[bytes], port: int, printed: Path, within_s: 
     deadline = time.monotonic() + within_s
     while not _is_ready(port):
         if process.poll() is not None or time.monotonic() > deadline:
-            ended = f"ended with {process.returncode}" if process.returncode is not None else "is still starting"
+            ended = (
+                f"ended with {process.returncode}" if process.returncode is not None else "is still starting"
+            )
             tail = printed.read_text(errors="replace")[-2000:]
             raise NeverReady(f"not ready within {within_s:.0f} s ({ended}). It printed:\n{tail}")
         time.sleep(POLL_S)
@@ -71,9 +73,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def running(
     name: str, arguments: Sequence[str], environment: Mapping[str, str], printed: Path, within_s: float = 60.0
 ) -> Iterator[Server]:
-    """`python arguments…` as a server, ready; ended when the block is left, however it is left."""
+    """`python arguments…` as a server, ready; ended when the block is left, however it is left.
+
+    Thread settings of our own process are not handed on: each server has its own, or its libraries' default.
+    """
     port = free_port()
-    settings = {**os.environ, **environment, "HOST": "127.0.0.1", "PORT": str(port)}
+    inherited = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    settings = {**inherited, **environment, "HOST": "127.0.0.1", "PORT": str(port)}
     started = time.monotonic()
     with printed.open("wb") as output:
         process = subprocess.Popen(

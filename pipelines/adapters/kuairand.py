@@ -27,6 +27,9 @@ LOCAL = dt.timezone(dt.timedelta(hours=8))
 RELEASE = "kuairand-standard-log"
 """The policy behind the log, unknown to us but for its name."""
 
+PART = "kuairand"
+"""The name of this log's parts in the event log."""
+
 UNKNOWN = -124
 """The sentinel these tables carry where a number is missing."""
 
@@ -100,7 +103,8 @@ class StartingState:
 def ingest(real_logs: Path, log: EventLog, until: dt.date | None = None) -> dict[str, int]:
     """Append the folder to the log, through `until` (a UTC+8 day) if given; the counts are for the report.
 
-    Doing it twice changes nothing: ids and part names follow from the folder alone.
+    Doing it twice changes nothing. Another folder, or fewer days of it, takes the place of what was read before;
+    events of any other origin stay.
     """
     folder = read_folder(real_logs)
     kept = folder.impressions if until is None else folder.impressions.filter(pl.col("day") <= until)
@@ -110,10 +114,21 @@ def ingest(real_logs: Path, log: EventLog, until: dt.date | None = None) -> dict
             "Set TRAIN_UNTIL to a day of the folder."
         )
     tables = events(Folder(kept, folder.users, folder.videos, folder.disordered))
+    replaced = sum(_forget_other_days(log, kind, table) for kind, table in tables.items())
     for kind, table in tables.items():
         if not table.is_empty():
-            log.append(kind, table, "kuairand")
-    return {**{kind: table.height for kind, table in tables.items()}, **oddities(folder, kept)}
+            log.append(kind, table, PART)
+    rows = {kind: table.height for kind, table in tables.items()}
+    return {**rows, **oddities(folder, kept), "parts_of_another_folder_removed": replaced}
+
+
+def _forget_other_days(log: EventLog, kind: str, table: pl.DataFrame) -> int:
+    """Remove what an earlier folder left on days this one has no rows for: its row numbers mean other rows."""
+    days = {f"day={day}" for day in table["event_time"].dt.date().unique()}
+    stale = [path for path in log.parts(kind) if path.stem == PART and path.parent.name not in days]
+    for path in stale:
+        path.unlink()
+    return len(stale)
 
 
 def events(folder: Folder) -> dict[str, pl.DataFrame]:
@@ -132,11 +147,10 @@ def oddities(folder: Folder, kept: pl.DataFrame) -> dict[str, int]:
     """What was repaired, dropped or left unknown, counted."""
     authored = folder.videos["video_id"].implode()
     known = folder.users["user_id"].implode()
-    outcome = [name for name in IMPRESSIONS if name in kept.columns]
     return {
         "rows_out_of_order": folder.disordered,
         "rows_after_the_last_day": folder.impressions.height - kept.height,
-        "exact_repeats_kept": kept.height - kept.select(outcome).unique().height,
+        "repeats_kept": kept.height - kept.select(IMPRESSIONS).unique().height,
         "durations_unknown": kept["duration_ms"].null_count(),
         "impressions_of_unknown_users": kept.filter(~pl.col("user_id").is_in(known)).height,
         "impressions_of_unknown_videos": kept.filter(~pl.col("video_id").is_in(authored)).height,

@@ -1,4 +1,4 @@
-"""Documents are true of the tree: links lead somewhere, figures come from commands, and no machine is named."""
+"""Documents are true of the tree: links lead somewhere, figures come from commands, no machine is named."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ WRITTEN = [
     if not any(part in IGNORED or part.endswith("_cache") for part in path.relative_to(ROOT).parts)
 ]
 PUBLIC = (
-    "127.0.0.1", "localhost", "testserver", "HOST:PORT", "creativecommons.org", "doi.org", "kuairand.com", "arxiv.org",
-    "keepachangelog.com", "semver.org", "zenodo.org", "github.com",
+    "127.0.0.1", "localhost", "testserver", "HOST:PORT", "creativecommons.org", "doi.org", "kuairand.com",
+    "arxiv.org", "keepachangelog.com", "semver.org", "zenodo.org", "github.com",
 )  # fmt: skip
 
 
@@ -56,7 +56,9 @@ def test_every_address_is_a_public_one(path: Path) -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
 def test_every_link_leads_to_a_file(path: Path) -> None:
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)|href=\"(?!https?:|#)([^\"#]+)", path.read_text("utf-8"))
+    links = re.findall(
+        r"\]\((?!https?:|#)([^)#]+)[^)]*\)|href=\"(?!https?:|#)([^\"#]+)", path.read_text("utf-8")
+    )
     targets = [markdown or html for markdown, html in links]
 
     assert [target for target in targets if not (path.parent / target).exists()] == []
@@ -68,7 +70,11 @@ def test_a_document_the_code_speaks_of_exists(path: Path) -> None:
     places = (ROOT, ROOT / "docs")
 
     written_with_a_release = {"model_card.md", "data_card.md"}
-    missing = {name for name in named - written_with_a_release if not any((place / name).exists() for place in places)}
+    missing = {
+        name
+        for name in named - written_with_a_release
+        if not any((place / name).exists() for place in places)
+    }
     assert missing == set()
 
 
@@ -76,7 +82,11 @@ def test_figures_in_documents_are_those_the_commands_wrote() -> None:
     write_figures = script("write_figures")
     figures = json.loads((ROOT / "docs" / "figures.json").read_text("utf-8"))
 
-    stale = [d.name for d in DOCUMENTS if write_figures.filled(d.read_text("utf-8"), figures) != d.read_text("utf-8")]
+    stale = [
+        d.name
+        for d in DOCUMENTS
+        if write_figures.filled(d.read_text("utf-8"), figures) != d.read_text("utf-8")
+    ]
 
     assert stale == [], "run `make figures` after the commands that measure"
 
@@ -101,3 +111,11 @@ def test_the_changelog_keeps_its_form() -> None:
     assert re.search(r"^## \[Unreleased\]$", text, re.MULTILINE)
     assert set(kinds) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
     assert [line for line in text.splitlines() if line.startswith("- ") and not line.endswith(".")] == []
+
+
+def test_contributing_quotes_code_that_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    quotes = re.findall(r"`([a-z_/]+\.py)`:\n\n```python\n(.*?)```", text, re.DOTALL)
+
+    assert len(quotes) == 3
+    assert [name for name, code in quotes if code not in (ROOT / name).read_text("utf-8")] == []

@@ -27,7 +27,7 @@ def asked_for() -> list[Requirement]:
 
 
 def pinned() -> dict[str, str]:
-    return {canonicalize_name(line.name): str(line.specifier).removeprefix("==") for line in locked()}
+    return {str(canonicalize_name(line.name)): str(line.specifier).removeprefix("==") for line in locked()}
 
 
 def test_the_lock_names_no_host_and_no_index() -> None:
@@ -43,11 +43,13 @@ def test_every_line_of_the_lock_is_one_exact_version() -> None:
 def test_the_lock_satisfies_what_pyproject_asks_for(wanted: Requirement) -> None:
     version = pinned().get(canonicalize_name(wanted.name))
 
-    assert version is not None, f"{wanted.name} is not in requirements.lock; compile it again (CONTRIBUTING.md)."
+    assert version is not None, (
+        f"{wanted.name} is not in requirements.lock; compile it again (CONTRIBUTING.md)."
+    )
     assert wanted.specifier.contains(version, prereleases=True)
 
 
 def test_what_is_installed_is_what_is_locked() -> None:
-    installed = {canonicalize_name(d.metadata["Name"]): d.version for d in metadata.distributions()}
+    installed = {str(canonicalize_name(d.metadata["Name"])): d.version for d in metadata.distributions()}
 
     assert {name: v for name, v in pinned().items() if installed.get(name) != v} == {}

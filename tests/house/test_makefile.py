@@ -13,7 +13,18 @@ ROOT = Path(__file__).resolve().parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-PROMISED = {"setup", "train", "serve", "test", "check", "evaluate", "monitor", "rollback", "bench-serving", "clean"}
+PROMISED = {
+    "setup",
+    "train",
+    "serve",
+    "test",
+    "check",
+    "evaluate",
+    "monitor",
+    "rollback",
+    "bench-serving",
+    "clean",
+}
 
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
@@ -28,7 +39,9 @@ def variables() -> set[str]:
 
 
 def make(*arguments: str) -> str:
-    done = subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        ["make", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
     return done.stdout
 
 
@@ -64,9 +77,8 @@ def test_make_alone_prints_every_target_and_its_sentence() -> None:
 
 
 @needs_make
-@pytest.mark.parametrize("target", sorted(sentences()))
-def test_a_target_names_a_recipe_make_accepts(target: str) -> None:
-    assert make("--dry-run", target) is not None
+def test_every_target_has_a_recipe_make_accepts() -> None:
+    assert make("--dry-run", *sentences())
 
 
 @needs_make

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("feature_repo", "simulator", "pipelines", "serving", "evaluation", "monitoring", "labs", "tests", "docs")
+PACKAGES = (
+    "feature_repo",
+    "simulator",
+    "pipelines",
+    "serving",
+    "evaluation",
+    "monitoring",
+    "labs",
+    "tests",
+    "docs",
+)
 SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "core", "base", "manager", "processor", "misc"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -41,7 +51,9 @@ def quantile(values: list[int], q: float) -> int:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_file_is_longer_than_450_lines(package: str) -> None:
-    lengths = {str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines()) for path in files(package)}
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines()) for path in files(package)
+    }
 
     assert {name: n for name, n in lengths.items() if n > 450} == {}
     assert quantile(list(lengths.values()), 0.9) <= 350
@@ -62,6 +74,11 @@ def test_no_module_has_a_name_that_says_nothing(package: str) -> None:
 
 
 def test_every_module_opens_with_a_sentence() -> None:
-    silent = [p for package in PACKAGES for p in files(package) if not ast.get_docstring(ast.parse(p.read_text("utf-8")))]
+    silent = [
+        p
+        for package in PACKAGES
+        for p in files(package)
+        if not ast.get_docstring(ast.parse(p.read_text("utf-8")))
+    ]
 
     assert [str(path.relative_to(ROOT)) for path in silent] == []

@@ -1,0 +1,217 @@
+"""How fast is a slate? Our server against the naive one: same release, people, candidates, policy.
+
+A request is whole: features, policy and durable logging included, events interleaved, no slate twice. Both
+servers run on a scratch copy of the run, so nothing measured here ever enters its log. First both feeds must
+choose the same slates from the same chance; a rival that answers something else would be no rival.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from feature_repo.places import Places, Run, run_from_environment
+from feature_repo.reports import write_report
+from labs.bench.clients import Client, Refused
+from labs.bench.drives import Drive, Timings, drive, warm_up
+from labs.bench.latencies import latency, ratio_at_p50
+from labs.bench.servers import NeverReady, Server, running
+
+SHARED = ("log", "features", "work", "registry")
+"""Parts of a run both servers only read."""
+WARM_UP = 15
+EXPLAINED = 50
+COMPARED = 20
+PEOPLE = {"tiny": 200, "laptop": 2_500, "full": 5_000}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one way of driving gave, for both arms."""
+
+    ours: Timings
+    naive: Timings
+
+    def figures(self, rng: np.random.Generator) -> dict[str, Any]:
+        slow, fast = self.naive.paired_with(self.ours)
+        return {
+            "ours": latency(list(self.ours.feeds.values())).figures(),
+            "naive": latency(list(self.naive.feeds.values())).figures(),
+            "times_faster_at_p50": ratio_at_p50(slow, fast, rng).as_figure(),
+            "events_ours": latency(self.ours.events).figures(),
+            "events_naive": latency(self.naive.events).figures(),
+        }
+
+
+@contextmanager
+def scratch(run: Run) -> Iterator[Path]:
+    """A VAR whose run reads the real one and writes only to itself; gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="fourplanes-bench-") as folder:
+        copy = Places(Path(folder) / run.places.root.name)
+        copy.root.mkdir()
+        for part in SHARED:
+            (copy.root / part).symlink_to((run.places.root / part).absolute(), target_is_directory=True)
+        shutil.copytree(run.places.feast, copy.feast)
+        yield Path(folder)
+
+
+@contextmanager
+def both_servers(run: Run, var: Path) -> Iterator[tuple[Server, Server]]:
+    """Ours, then the naive one, each started alone so that its time to ready is its own."""
+    settings = {"LOGS": run.logs, "SCALE": run.scale, "SEED": str(run.seed)}
+    naive_var = var / "naive"
+    shutil.copytree(var / run.places.root.name, naive_var / run.places.root.name, symlinks=True)
+    with (
+        running("ours", ["-m", "serving"], {**settings, "VAR": str(var)}, var / "ours.txt") as ours,
+        running(
+            "naive", ["-m", "labs.bench.naive_server"], {**settings, "VAR": str(naive_var)}, var / "naive.txt"
+        ) as naive,
+    ):
+        yield ours, naive
+
+
+def people_of(run: Run, most: int) -> list[int]:
+    """Distinct people who joined, in an order of the run's seed."""
+    from feature_repo.log import EventLog
+
+    joined = (
+        EventLog(run.places.log).read("joined", columns=["user_id"])["user_id"].unique().sort().to_numpy()
+    )
+    drawn: list[int] = np.random.default_rng([run.seed, 41]).permutation(joined)[:most].tolist()
+    return drawn
+
+
+def stage_means(
+    before: Mapping[str, tuple[float, float]], after: Mapping[str, tuple[float, float]]
+) -> dict[str, float]:
+    """Mean milliseconds per stage between two readings of /metrics, in the order the stages run."""
+    means = {}
+    for stage, (total, count) in after.items():
+        total_before, count_before = before.get(stage, (0.0, 0.0))
+        if count > count_before:
+            means[stage] = (total - total_before) / (count - count_before)
+    return means
+
+
+def stages_of(metrics: str) -> dict[str, tuple[float, float]]:
+    """(sum of ms, count) per stage, from Prometheus text."""
+    found = re.findall(r'^fourplanes_stage_ms_(sum|count)\{stage="([^"]+)"\} (\S+)$', metrics, re.MULTILINE)
+    values = {(kind, stage): float(value) for kind, stage, value in found}
+    stages = dict.fromkeys(stage for _, stage in values)
+    return {stage: (values["sum", stage], values["count", stage]) for stage in stages}
+
+
+def candidates_per_request(port: int, requests: Sequence[int]) -> dict[str, float]:
+    """How many videos were scored in the last few requests, as the server explains them."""
+    import orjson
+
+    with Client(port) as client:
+        scored = [len(orjson.loads(client.fetch(f"/v1/explain/{each}"))["scored"]) for each in requests]
+    return {"median": float(np.median(scored)), "least": float(min(scored)), "requests": len(scored)}
+
+
+def same_slates(run: Run, people: Sequence[int]) -> int:
+    """How many of these people both feeds give the same slate, in process, from the same query and chance."""
+    from labs.bench.naive_server import both_feeds
+
+    ours, naive, state, now_us = both_feeds(run.places)
+    same = 0
+    for person in people:
+        query = state.query(person, person, now_us)
+        mine, theirs = (feed.rank(query, np.random.default_rng([run.seed, person])) for feed in (ours, naive))
+        same += np.array_equal(mine.slate.ids, theirs.slate.ids)
+    return same
+
+
+def measured(ours: Server, naive: Server, people: Sequence[int], asked: argparse.Namespace) -> dict[str, Any]:
+    """One at a time, then four at a time, with where our time went in the first."""
+    warm, counted = people[:WARM_UP], people[WARM_UP:]
+    for server in (ours, naive):
+        warm_up(server.port, warm)
+    with Client(ours.port) as client:
+        before = stages_of(client.fetch("/metrics").decode())
+        alone = Measured(*drive(ours.port, naive.port, counted, _how(1, asked)))
+        after = stages_of(client.fetch("/metrics").decode())
+    together = Measured(*drive(ours.port, naive.port, counted[::-1], _how(4, asked)))
+    rng = np.random.default_rng(0)
+    return {
+        "distinct_people": len(alone.ours.feeds),
+        "candidates": candidates_per_request(ours.port, together.ours.requests[-EXPLAINED:]),
+        "one_at_a_time": alone.figures(rng),
+        "four_at_a_time": together.figures(rng),
+        "stage_ms": stage_means(before, after),
+        "ready_s": {server.name: server.ready_s for server in (ours, naive)},
+    }
+
+
+def _how(at_once: int, asked: argparse.Namespace) -> Drive:
+    return Drive(at_once, asked.naive_every, time.monotonic() + asked.seconds / 2)
+
+
+def show(figures: Mapping[str, Any]) -> None:
+    """Two tables: the arms, and where our time goes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    arms = Table("requests", "arm", "p50 ms", "p90 ms", "p99 ms", "n", "times faster at p50")
+    for way in ("one_at_a_time", "four_at_a_time"):
+        ratio = figures[way]["times_faster_at_p50"]
+        told = f"{ratio['value']:.1f} [{ratio['low']:.1f}, {ratio['high']:.1f}]"
+        for arm in ("ours", "naive", "events_ours", "events_naive"):
+            row = figures[way][arm]
+            cells = [f"{row[name]:.1f}" for name in ("p50_ms", "p90_ms", "p99_ms")]
+            arms.add_row(
+                way.replace("_", " "), arm, *cells, str(row["requests"]), told if arm == "ours" else ""
+            )
+        arms.add_section()
+    stages = Table("stage of our server", "mean ms")
+    for stage, mean_ms in figures["stage_ms"].items():
+        stages.add_row(stage, f"{mean_ms:.2f}")
+    Console().print(arms, stages)
+
+
+def parser(scale: str) -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m labs bench-serving", description=__doc__)
+    made.add_argument(
+        "--people", type=int, default=PEOPLE[scale], help="distinct people who ask (default %(default)s)"
+    )
+    made.add_argument(
+        "--naive-every", type=int, default=10, help="every n-th of them asks the naive server too"
+    )
+    made.add_argument(
+        "--seconds", type=float, default=240.0, help="the driving ends then, whatever was reached"
+    )
+    return made
+
+
+def main(argv: Sequence[str]) -> int:
+    run = run_from_environment()
+    asked = parser(run.scale).parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers end with us
+    people = people_of(run, asked.people + WARM_UP)
+    try:
+        compared = people[:COMPARED]
+        same = same_slates(run, compared)
+        print(f"same slates from the same chance: {same} of {len(compared)} people", flush=True)
+        with scratch(run) as var, both_servers(run, var) as (ours, naive):
+            figures = measured(ours, naive, people, asked)
+    except (LookupError, NeverReady, Refused) as problem:
+        print(f"bench-serving: {problem.args[0]}", file=sys.stderr)
+        return 1
+    figures |= {"same_slates": same, "compared_slates": len(compared), "load_average": os.getloadavg()[0]}
+    show(figures)
+    print(f"report: {write_report(run, 'bench-serving', figures)}")
+    return 0 if same == len(compared) else 1

@@ -1,0 +1,109 @@
+"""Many people ask a server for feeds and tell it what they watched: one at a time, or several at once.
+
+Both arms are driven in turns of a few people, so that whatever else the machine does falls on both. Every
+loop ends by itself: by count, or at the deadline.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from labs.bench.clients import Client
+
+TURN = 40
+"""People per turn of the faster arm."""
+TOLD = 3
+"""Items of each slate that are watched, and told in one batch before the next feed."""
+WATCHES_MS = (25_000, 2_000, 9_000)
+
+
+@dataclass
+class Timings:
+    """What one arm took, in milliseconds: feeds by person, and acknowledgements of events."""
+
+    feeds: dict[int, float] = field(default_factory=dict)
+    events: list[float] = field(default_factory=list)
+    requests: list[int] = field(default_factory=list)
+
+    def paired_with(self, other: Timings) -> tuple[list[float], list[float]]:
+        """Feeds of the people both arms served, in the same order."""
+        both = [person for person in self.feeds if person in other.feeds]
+        return [self.feeds[person] for person in both], [other.feeds[person] for person in both]
+
+
+@dataclass(frozen=True)
+class Drive:
+    """How hard to drive: people at once, every how many the slower arm is asked too, and until when."""
+
+    at_once: int
+    slow_every: int
+    deadline_s: float
+    """On the monotonic clock."""
+
+
+def drive(fast_port: int, slow_port: int, people: Sequence[int], how: Drive) -> tuple[Timings, Timings]:
+    """Both arms in turns, warmed up by people nobody counts."""
+    fast, slow = Timings(), Timings()
+    with ExitStack() as open_clients:
+        connect = open_clients.enter_context
+        fast_clients = [connect(Client(fast_port)) for _ in range(how.at_once)]
+        slow_clients = [connect(Client(slow_port)) for _ in range(how.at_once)]
+        for first in range(0, len(people), TURN):
+            turn = people[first : first + TURN]
+            _take_turn(fast_clients, turn, fast)
+            _take_turn(slow_clients, turn[:: how.slow_every], slow)
+            if time.monotonic() > how.deadline_s:
+                break
+    return fast, slow
+
+
+def warm_up(port: int, people: Sequence[int]) -> None:
+    """First requests pay for imports, pages and caches; they are asked and forgotten."""
+    with Client(port) as client:
+        for person in people:
+            _serve_one(client, person, Timings())
+
+
+def _take_turn(clients: Sequence[Client], people: Sequence[int], into: Timings) -> None:
+    if len(clients) == 1:
+        _serve_all(clients[0], people, into)
+        return
+    with ThreadPoolExecutor(len(clients)) as pool:
+        shares = [people[place :: len(clients)] for place in range(len(clients))]
+        list(pool.map(_serve_all, clients, shares, [into] * len(clients)))
+
+
+def _serve_all(client: Client, people: Sequence[int], into: Timings) -> None:
+    for person in people:
+        _serve_one(client, person, into)
+
+
+def _serve_one(client: Client, person: int, into: Timings) -> None:
+    """A feed, then what became of its first items. Appending to a dict or list is atomic."""
+    slate, feed_ms = client.timed_post("/v1/feed", {"user_id": person, "limit": 10})
+    into.feeds[person] = feed_ms
+    into.requests.append(slate["request_id"])
+    if slate["items"]:
+        _, events_ms = client.timed_post("/v1/events", {"events": watched(slate, person)})
+        into.events.append(events_ms)
+
+
+def watched(slate: dict[str, Any], person: int) -> list[dict[str, Any]]:
+    """The first items of a slate as watched events: one long, one skipped, one in between."""
+    return [
+        {
+            "kind": "watched",
+            "event_id": f"bench-{item['impression_id']}-{person}",
+            "event_time_us": slate["served_at_us"],
+            "user_id": person,
+            "impression_id": item["impression_id"],
+            "video_id": item["video_id"],
+            "watched_ms": watched_ms,
+        }
+        for item, watched_ms in zip(slate["items"][:TOLD], WATCHES_MS, strict=False)
+    ]

@@ -1,0 +1,176 @@
+"""The feeds compared in truth: the champion as deployed, simple baselines over all eligible, the oracle.
+
+All of them obey the feed's own filters over the same catalogue, and all hear what was watched earlier in the
+session, as the server would. Ties are broken by a keyed draw, never by the order of ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.baselines import SIMPLE, Logistic, known, random_scores
+from feature_repo.videos import VideoCatalog
+from serving.candidates import Candidates, Ids, Person, Query, candidates
+from serving.feed import Feed
+from serving.state import PeopleState
+
+Floats = NDArray[np.float64]
+SURFACE = 0
+
+
+class Policy(Protocol):
+    """What `simulator.truth.walk` asks for slates, and tells what was watched."""
+
+    def slate(self, user_id: int, seen: Ids, now_us: int, limit: int, /) -> Ids: ...
+
+    def hear(self, user_id: int, video_ids: Ids, watched_ms: Ids, /) -> None: ...
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a server remembers of people, kept up to date by what they watch in the walk."""
+
+    state: PeopleState
+    catalog: VideoCatalog
+    now_us: int
+    _heard: dict[int, int] = field(default_factory=dict)
+
+    def query(self, user_id: int, limit: int, explore: bool = True) -> Query:
+        return self.state.query(user_id, self._heard.get(user_id, 0), self.now_us, limit, SURFACE, explore)
+
+    def hear(self, user_id: int, video_ids: Ids, watched_ms: Ids) -> None:
+        """The watches, in order, as events that are known at once."""
+        first = self._heard.get(user_id, 0)
+        rows = self.catalog.rows_of(video_ids)
+        lengths = np.rint(1000 * self.catalog.duration_s[rows].astype(np.float64)).astype(np.int64)
+        watches = zip(video_ids.tolist(), watched_ms.tolist(), lengths.tolist(), strict=True)
+        events = [self._watched(user_id, first + step, *watch) for step, watch in enumerate(watches)]
+        self.state.absorb(events)
+        self._heard[user_id] = first + len(events)
+
+    def _watched(
+        self, user_id: int, step: int, video_id: int, watched_ms: int, duration_ms: int
+    ) -> dict[str, object]:
+        moment = self.now_us + step
+        return {
+            "kind": "watched",
+            "user_id": user_id,
+            "video_id": video_id,
+            "impression_id": moment,
+            "watched_ms": watched_ms,
+            "duration_ms": duration_ms,
+            "event_time_us": moment,
+            "known_time_us": moment,
+        }
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The feed of a release, exploration and all; its chance is keyed by (seed, person, how far they are)."""
+
+    feed: Feed
+    memory: Memory
+    seed: int
+    explore: bool = True
+
+    def slate(self, user_id: int, _seen: Ids, _now_us: int, limit: int, /) -> Ids:
+        query = self.memory.query(user_id, limit, self.explore)
+        rng = np.random.default_rng([self.seed, user_id, query.request_id])
+        return self.feed.rank(query, rng).slate.ids
+
+    def hear(self, user_id: int, video_ids: Ids, watched_ms: Ids) -> None:
+        self.memory.hear(user_id, video_ids, watched_ms)
+
+
+Score = Callable[[Query, Candidates], Floats]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Everything eligible, ordered by one score: what each baseline would do with the whole catalogue."""
+
+    feed: Feed
+    memory: Memory
+    score: Score
+    seed: int
+
+    def slate(self, user_id: int, _seen: Ids, _now_us: int, limit: int, /) -> Ids:
+        query = self.memory.query(user_id, limit)
+        table = eligible(self.feed, query)
+        luck = random_scores(table.ids + query.request_id, self.seed + user_id)
+        return table.ids[np.lexsort((luck, -self.score(query, table)))[:limit]]
+
+    def hear(self, user_id: int, video_ids: Ids, watched_ms: Ids) -> None:
+        self.memory.hear(user_id, video_ids, watched_ms)
+
+
+def eligible(feed: Feed, query: Query) -> Candidates:
+    """Every video that the feed's filters let this person see, with what the filters read."""
+    table = candidates(feed.basics.catalog.video_ids)  # type: ignore[attr-defined]
+    table = table.with_columns(feed.basics.describe(query, table))
+    keep = np.logical_and.reduce([each.keep(query, table) for each in feed.filters])
+    return table.take(np.asarray(keep))
+
+
+@dataclass(frozen=True)
+class Reads:
+    """Columns for whole catalogues; stored features are read once, as no window moves within a session."""
+
+    feed: Feed
+    _stored: dict[int, Person] = field(default_factory=dict)
+
+    def described(self, query: Query, table: Candidates, upto: str) -> Candidates:
+        """The table with the columns of every hydrator up to the one named."""
+        query = self._with_person(query)
+        for hydrator in self.feed.hydrators:
+            table = table.with_columns(hydrator.describe(query, table))
+            if hydrator.name == upto:
+                break
+        return table
+
+    def _with_person(self, query: Query) -> Query:
+        """The first reader asks the online store, the others follow what was just watched."""
+        first, *others = self.feed.readers
+        if query.user_id not in self._stored:
+            self._stored[query.user_id] = first.read(query)
+        query = replace(query, person=self._stored[query.user_id])
+        for reader in others:
+            query = replace(query, person=reader.read(query))
+        return query
+
+
+def column_score(reads: Reads, name: str) -> Score:
+    """One of evaluation's simple baselines, on the same columns the models read."""
+    column, sign = SIMPLE[name]
+    upto = "user_topic_features" if column.startswith("user_topic") else "video_features"
+
+    def score(query: Query, table: Candidates) -> Floats:
+        return sign * known(reads.described(query, table, upto)[column].astype(np.float64))
+
+    return score
+
+
+def logistic_score(reads: Reads, logistic: Logistic) -> Score:
+    """The probability of a long watch by logistic regression on the whole matrix."""
+
+    def score(query: Query, table: Candidates) -> Floats:
+        return logistic.score(reads.described(query, table, "matrix")["features"])
+
+    return score
+
+
+def nobody_knows(_: Query, table: Candidates) -> Floats:
+    """All scores equal: the keyed ties make a uniformly random slate."""
+    return np.zeros(len(table))
+
+
+def baselines(reads: Reads, logistic: Logistic | None) -> Mapping[str, Score]:
+    """Every simple baseline by name; logistic regression only where one was trained."""
+    scores: dict[str, Score] = {"random": nobody_knows}
+    scores |= {name: column_score(reads, name) for name in SIMPLE}
+    return scores if logistic is None else {**scores, "logistic": logistic_score(reads, logistic)}

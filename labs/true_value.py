@@ -1,0 +1,206 @@
+"""What is the champion truly worth? Satisfaction and time, beside every simple baseline and the oracle.
+
+Same people, same luck (common random numbers), one session each, from the end of the log. True value is mean
+satisfaction per impression seen, and the expected session length; the oracle is greedy on satisfaction under
+the same filters; share of headroom = (policy - random) / (oracle - random).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_repo.clock import DAY_US
+from feature_repo.log import EventLog
+from feature_repo.places import Places, Run, run_from_environment
+from labs.worths import Margin, Walks, Worth, margin, unbeaten, worth
+
+if TYPE_CHECKING:
+    from evaluation.baselines import Logistic
+    from labs.policies import Policy
+    from serving.releases import Release
+    from simulator.truth import World
+
+ACTIVE_DAYS = 7
+"""People walk who watched something in the last week: those a feed would meet."""
+PEOPLE = {"tiny": 150, "laptop": 400, "full": 1_000}
+CHAMPION, RANDOM, ORACLE = "champion", "random", "oracle"
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The worth of every policy, and what the champion earns above each of the others."""
+
+    release_id: str
+    people: int
+    worths: Mapping[str, Worth]
+    margins: Mapping[str, Margin]
+
+    def figures(self) -> dict[str, Any]:
+        rivals = {name: each for name, each in self.margins.items() if name != ORACLE}
+        return {
+            "release_id": self.release_id,
+            "people": self.people,
+            "policies": {name: each.figures() for name, each in self.worths.items()},
+            "champion_less": {name: each.figures() for name, each in rivals.items()},
+            "unbeaten": unbeaten(rivals),
+        }
+
+
+def active_people(log: EventLog, now_us: int, most: int, seed: int) -> NDArray[np.int64]:
+    """A sample of those who watched something in the last week, ascending."""
+    watched = log.read("watched", now_us - ACTIVE_DAYS * DAY_US, now_us, now_us, columns=["user_id"])
+    everybody = np.unique(watched["user_id"].to_numpy())
+    return np.sort(np.random.default_rng([seed, 31]).permutation(everybody)[:most])
+
+
+def walked(
+    world: World, policy: Policy, people: NDArray[np.int64], now_us: int, seen: Mapping[int, Any]
+) -> Walks:
+    """One session per person under a policy that hears what was watched."""
+    from simulator.truth import walk
+
+    sessions = walk(world, policy.slate, people, now_us, seen, told=policy.hear)
+    length = sessions.session_length.astype(np.float64)
+    return Walks(sessions.user_ids, np.nan_to_num(sessions.mean_satisfaction) * length, length)
+
+
+def release_of(places: Places, version: int | None = None) -> Release:
+    """The release the server would serve now, or a registered version, promoted or not."""
+    from serving import registry
+    from serving.releases import read_release
+
+    if version is None:
+        found = registry.champion(places)
+        if found is None:
+            raise LookupError(
+                f"no champion in {places.registry}; run `make train` first, or name a --version."
+            )
+        return read_release(found[1])
+    known = {each.version: each.directory for each in registry.versions(places)}
+    if version not in known:
+        raise LookupError(f"no version {version}; registered are {sorted(known)}.")
+    return read_release(known[version])
+
+
+def logistic_of(places: Places) -> Logistic | None:
+    """The logistic regression of the last training, on the rows of the heads; None if there is none."""
+    from evaluation.baselines import Logistic
+
+    made = sorted(
+        places.work.glob("train-ranker/*/logistic.json"), key=lambda path: path.parent.stat().st_mtime
+    )
+    return Logistic.from_json(made[-1].read_text(encoding="utf-8")) if made else None
+
+
+def policies(run: Run, release: Release, world: World, now_us: int) -> Iterator[tuple[str, Policy]]:
+    """Champion, baselines, oracle, one at a time: each has a memory of its own."""
+    from labs.policies import Deployed, Memory, Ranked, Reads, baselines
+    from serving.compose import compose, world_at
+    from serving.state import PeopleState
+
+    surroundings = world_at(run.places, now_us)
+    feed, catalog, log = compose(release, surroundings), surroundings.catalog, EventLog(run.places.log)
+
+    def memory() -> Memory:
+        return Memory(PeopleState.from_log(log, catalog, now_us), catalog, now_us)
+
+    yield CHAMPION, Deployed(feed, memory(), run.seed)
+    for name, score in baselines(Reads(feed), logistic_of(run.places)).items():
+        yield name, Ranked(feed, memory(), score, run.seed)
+    yield (
+        ORACLE,
+        Ranked(feed, memory(), lambda query, table: world.satisfaction(query.user_id, table.ids), run.seed),
+    )
+
+
+def answered(run: Run, release: Release, most: int | None = None) -> Answered:
+    """Walk everybody under every policy and compare."""
+    from simulator.truth import World, seen_by
+
+    log = EventLog(run.places.log)
+    world, now_us = World(run.scale, run.seed), log.end_us()
+    people = active_people(log, now_us, most or PEOPLE[run.scale], run.seed)
+    seen = seen_by(log.read("watched", known_before_us=now_us, columns=["user_id", "video_id"]))
+    walks: dict[str, Walks] = {}
+    for name, policy in _shown_progress(policies(run, release, world, now_us)):
+        walks[name] = walked(world, policy, people, now_us, seen)
+    return compared(release.release_id, walks, run.seed)
+
+
+def compared(release_id: str, walks: Mapping[str, Walks], seed: int) -> Answered:
+    """Worths with intervals, and the champion less each other policy, paired by person."""
+    rng = np.random.default_rng([seed, 32])
+    floor, ceiling, ours = walks[RANDOM], walks[ORACLE], walks[CHAMPION]
+    return Answered(
+        release_id,
+        len(ours.people),
+        {name: worth(each, floor, ceiling, rng) for name, each in walks.items()},
+        {name: margin(ours, each, rng) for name, each in walks.items() if name != CHAMPION},
+    )
+
+
+def _shown_progress(policies: Iterator[tuple[str, Policy]]) -> Iterator[tuple[str, Policy]]:
+    from rich.progress import Progress
+
+    with Progress(transient=True) as bar:
+        task = bar.add_task("walking", total=None)
+        for name, policy in policies:
+            bar.update(task, description=f"walking under {name}")
+            yield name, policy
+
+
+def show(answer: Answered) -> None:
+    """The table people read."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        "policy", "satisfaction per impression", "session length", "share of headroom", "champion less it"
+    )
+    order = sorted(answer.worths, key=lambda name: -answer.worths[name].satisfaction.value)
+    for name in order:
+        each = answer.worths[name]
+        above = str(answer.margins[name].satisfaction) if name in answer.margins else ""
+        table.add_row(
+            name, str(each.satisfaction), str(each.session_length), f"{each.headroom.value:.0%}", above
+        )
+    table.caption = f"{answer.people} people, the same luck under every policy; 95 % intervals over people"
+    Console().print(table)
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m labs true-value", description=__doc__)
+    parser.add_argument("--people", type=int, help=f"how many walk (default by scale: {PEOPLE})")
+    parser.add_argument("--version", type=int, help="a registered version instead of the champion")
+    asked = parser.parse_args(argv)
+    run = run_from_environment()
+    if run.logs != "simulated":
+        print(
+            f"true-value: the truth of {run.logs} logs is not known; it needs LOGS=simulated.",
+            file=sys.stderr,
+        )
+        return 2
+    from feature_repo.reports import write_report
+
+    try:
+        answer = answered(run, release_of(run.places, asked.version), asked.people)
+    except LookupError as missing:
+        print(f"true-value: {missing.args[0]}", file=sys.stderr)
+        return 1
+    show(answer)
+    figures = answer.figures()
+    path = write_report(run, "true-value", figures)
+    verdict = (
+        f"not above {', '.join(figures['unbeaten'])}"
+        if figures["unbeaten"]
+        else "above every simple baseline"
+    )
+    print(f"champion {answer.release_id} is {verdict}   {path}\nnext: make monitor")
+    return 0

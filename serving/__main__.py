@@ -1,0 +1,104 @@
+"""`make serve`: ranked feeds over HTTP on this machine, from the champion of this run."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from serving.live import Live
+
+DEFAULT_PORT = 8000
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serve until interrupted."""
+    arguments = parser().parse_args(argv)
+    _quiet_environment()
+    listening = _listening(arguments.host, arguments.port)
+    if listening is None:
+        return 1
+    with listening:
+        return _serve(listening, arguments.host, listening.getsockname()[1])
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m serving", description=__doc__)
+    made.add_argument("--host", default=os.environ.get("HOST") or "127.0.0.1", help="address to bind (HOST)")
+    port = int(os.environ.get("PORT") or DEFAULT_PORT)
+    made.add_argument("--port", type=int, default=port, help="port to bind, 0 for any free one (PORT)")
+    return made
+
+
+def _quiet_environment() -> None:
+    """No telemetry, and one thread per request in every library that would start more."""
+    for name in ("DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY"):
+        os.environ.setdefault(name, "true")
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _listening(host: str, port: int) -> socket.socket | None:
+    try:
+        return socket.create_server((host, port), backlog=128)
+    except OSError as error:
+        print(f"Cannot listen on {host}:{port}: {error.strerror or error}.", file=sys.stderr)
+        print(f"Is a server running already? Another port: make serve PORT={port + 1}", file=sys.stderr)
+        return None
+
+
+def _serve(listening: socket.socket, host: str, port: int) -> int:
+    gc.disable()  # collecting while seconds of imports run finds nothing; the app turns it on when it is ready
+    import uvicorn
+
+    from feature_repo.places import run_from_environment
+    from serving.app import create_app
+    from serving.live import open_live
+
+    run = run_from_environment()
+    _log_to(run.places.server)
+    print(f"fourplanes on http://{host}:{port}  (page: /docs)   run: {run.places.root}", flush=True)
+    live = open_live(run.places, run.seed)
+    app = create_app(live, run.places, lambda: _announce(live, f"http://{host}:{port}"))
+    settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+    uvicorn.Server(settings).run(sockets=[listening])
+    print("stopped", flush=True)
+    return 0
+
+
+def _announce(live: Live, address: str) -> None:
+    """What is served from now on, or what to do so that something is."""
+    if not live.champion.is_ready:
+        from serving.champions import NO_RELEASE
+
+        refusal = live.champion.refusal
+        print(refusal.reason if refusal else NO_RELEASE, flush=True)
+        return
+    serving = live.champion.now
+    print(f"serving {serving.release.release_id} (version {serving.version}), {len(serving.world.catalog):,} videos")
+    body = """-H 'content-type: application/json' -d '{"user_id": 7}'"""
+    print(f"next: curl -s {address}/v1/feed {body}", flush=True)
+
+
+def _log_to(folder: Path) -> None:
+    """Everything to server.log, trouble to the screen too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = RotatingFileHandler(folder / "server.log", maxBytes=10_000_000, backupCount=2)
+    shown = logging.StreamHandler()
+    shown.setLevel(logging.ERROR)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=[written, shown]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

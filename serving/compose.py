@@ -1,0 +1,78 @@
+"""Our feed, on one screen: which components there are, and in which order. Nothing else puts them together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from feature_repo.log import EventLog
+from feature_repo.online import OnlineUsers, VideoMirror, mirror
+from feature_repo.places import Places
+from feature_repo.store import open_store
+from feature_repo.videos import VideoCatalog
+from serving import filters, hydrators, readers, scorers, selectors, sources
+from serving.feed import Feed
+from serving.models import Models, models_of
+from serving.policies import Policy
+from serving.releases import Release
+from serving.state import PeopleState
+
+
+@dataclass(frozen=True)
+class World:
+    """What the feed reads of the world around it: videos, their features, people's features."""
+
+    catalog: VideoCatalog
+    mirror: VideoMirror
+    users: readers.Users
+
+
+def compose(release: Release, world: World) -> Feed:
+    """The feed of a release over the world as it is."""
+    return assembled(models_of(release, world.catalog), release.policy, world)
+
+
+def assembled(models: Models, policy: Policy, world: World) -> Feed:
+    """The components, as literals, in order."""
+    catalog, quotas = world.catalog, policy.quotas
+    return Feed(
+        readers=[
+            readers.OnlineFeatures(world.users, readers.topics_in(catalog)),
+            readers.TowerVector(models, catalog),
+        ],
+        sources=[
+            sources.FollowedCreators(catalog, quotas["followed"]),
+            sources.FreshUploads(catalog, models.index, quotas["fresh"], policy.fresh_hours),
+            sources.SimilarToLastWatched(models.index, quotas["similar"]),
+            sources.Trending(world.mirror.video_ids, world.mirror.columns["video_long_watches_3d"], quotas["trending"]),
+            sources.TwoTower(models.index, quotas["two_tower"]),
+        ],
+        basics=hydrators.Catalogued(catalog),
+        filters=[filters.Eligible(), filters.NotSeen(), filters.NotBlocked()],
+        hydrators=[
+            hydrators.VideoFeatures(world.mirror),
+            hydrators.UserFeatures(),
+            hydrators.UserTopicFeatures(),
+            hydrators.Context(),
+            hydrators.History(catalog),
+            hydrators.TowerScore(models.index),
+            hydrators.Matrix(),
+            hydrators.Predictions(models.heads),
+        ],
+        scorers=[scorers.Value(models.values), scorers.Fit()],
+        selector=selectors.DiverseTopK(policy),
+        quotas=quotas,
+        most_candidates=policy.most_candidates,
+    )
+
+
+def world_at(places: Places, now_us: int) -> World:
+    """The world as log and online store have it at a moment; reads every video's features once through Feast."""
+    catalog = VideoCatalog.from_log(EventLog(places.log), known_before_us=now_us)
+    store = open_store(places)
+    return World(catalog, mirror(store, catalog.video_ids, catalog.creator_ids, now_us), OnlineUsers(store))
+
+
+def offline(places: Places, release: Release, now_us: int) -> tuple[Feed, PeopleState]:
+    """Feed and memory without a server, as gates and labs use them: `feed.rank(state.query(...), rng)`."""
+    world = world_at(places, now_us)
+    return compose(release, world), PeopleState.from_log(EventLog(places.log), world.catalog, now_us)

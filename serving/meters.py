@@ -1,0 +1,106 @@
+"""How the server is doing, counted once and told twice: to Prometheus on /metrics and to monitors in health.json."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, defaultdict, deque
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client import Counter as Count
+
+BUCKETS_MS = (0.1, 0.2, 0.5, 1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 500, 1000)
+WINDOW = 4_096
+"""The newest requests that percentiles in health.json are taken over."""
+
+
+class Meters:
+    """Counts and durations of one server, in a Prometheus registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._lock = threading.Lock()
+        self._ms: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=WINDOW))
+        self._counts: Counter[str] = Counter()
+        self._components: Counter[str] = Counter()
+        self._released: set[tuple[str, str]] = set()
+        of: dict[str, Any] = {"registry": self.registry}
+        self._requests = Count("fourplanes_requests", "Answers by route and status", ["route", "status"], **of)
+        self._stages = Histogram("fourplanes_stage_ms", "Milliseconds per stage", ["stage"], buckets=BUCKETS_MS, **of)
+        self._degraded = Count("fourplanes_degraded", "Served without a component that failed", ["component"], **of)
+        self._events = Count("fourplanes_events", "Events by what became of them", ["outcome"], **of)
+        self._cold = Count("fourplanes_cold_starts", "Feeds for people never seen", **of)
+        self._unscored = Count("fourplanes_unscored_candidates", "Candidates whose value was unknown", **of)
+        self._journal = Gauge("fourplanes_journal_events", "Events in the journal", **of)
+        self._mirror = Gauge("fourplanes_mirror_age_seconds", "Age of the mirrored video features", **of)
+        self._swaps = Gauge("fourplanes_release_swaps", "Releases or worlds taken up since the start", **of)
+        self._refused = Gauge("fourplanes_releases_refused", "Champions refused since the start", **of)
+        self._release = Gauge("fourplanes_release", "1 for the release being served, 0 for those before it", ["release_id", "version"], **of)
+
+    def answered(self, route: str, status: int, ms: float) -> None:
+        self._requests.labels(route, str(status)).inc()
+        self._stages.labels(f"http {route}").observe(ms)
+        if not route.startswith("/v1"):
+            return  # probes say nothing about how people are served
+        with self._lock:
+            self._counts["requests"] += 1
+            self._counts["errors"] += status >= 500
+            self._counts["refused"] += 400 <= status < 500
+            self._ms[f"http {route}"].append(ms)
+
+    def ranked(self, ms: Mapping[str, float], degraded: tuple[str, ...], unscored: int, cold: bool) -> None:
+        """One feed: where its time went, and what it had to do without."""
+        for stage, spent in ms.items():
+            self._stages.labels(stage).observe(spent)
+        for component in degraded:
+            self._degraded.labels(component).inc()
+        self._unscored.inc(unscored)
+        self._cold.inc(cold)
+        with self._lock:
+            self._counts.update(feeds=1, fallbacks=bool(degraded), unscored=unscored, cold_starts=cold)
+            self._components.update(degraded)
+            for stage, spent in ms.items():
+                self._ms[stage].append(spent)
+
+    def journaled(self, outcome: str, events: int) -> None:
+        """Events stored, repeated or refused."""
+        self._events.labels(outcome).inc(events)
+        with self._lock:
+            self._counts[f"events_{outcome}"] += events
+
+    def serving(self, release_id: str, version: int, mirror_age_s: float, swaps: int, refusals: int) -> None:
+        for labels in self._released - {(release_id, str(version))}:
+            self._release.labels(*labels).set(0)
+        self._released.add((release_id, str(version)))
+        self._release.labels(release_id, str(version)).set(1)
+        self._mirror.set(mirror_age_s)
+        self._swaps.set(swaps)
+        self._refused.set(refusals)
+
+    def journal(self, events: int) -> None:
+        self._journal.set(events)
+
+    def text(self) -> bytes:
+        """The page Prometheus reads."""
+        return generate_latest(self.registry)
+
+    def figures(self) -> dict[str, object]:
+        """Counts since the start and percentiles over the newest requests."""
+        with self._lock:
+            spent = {stage: np.array(values) for stage, values in self._ms.items() if values}
+            counts, components = dict(self._counts), dict(self._components)
+        names = ("requests", "errors", "refused", "feeds", "fallbacks", "unscored", "cold_starts")
+        return {
+            **{name: int(counts.get(name, 0)) for name in names},
+            "events": {o: int(counts.get(f"events_{o}", 0)) for o in ("stored", "repeated", "refused")},
+            "degraded": components,
+            "ms": {stage: _percentiles(values) for stage, values in spent.items()},
+        }
+
+
+def _percentiles(values: npt.NDArray[np.float64]) -> dict[str, float]:
+    low, high = np.percentile(values, [50, 99])
+    return {"p50": round(float(low), 3), "p99": round(float(high), 3), "n": len(values)}

@@ -1,0 +1,149 @@
+"""What the server remembers of people: histories, what they saw, whom they follow, what they want no more of.
+
+Built from the log and the journal when the server starts, and updated by every event the moment it is acknowledged, so
+that what a person just watched changes their next feed. Windowed features are not kept here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from feature_repo.histories import WatchHistory
+from feature_repo.log import EventLog
+from feature_repo.videos import VideoCatalog
+from serving.candidates import NO_IDS, Ids, Query
+
+HIDES_THAT_BLOCK = 2
+"""Hiding one video hides that video; hiding two of a creator hides the creator. A report counts as two."""
+OBJECTIONS = {"hide": 1, "report": HIDES_THAT_BLOCK}
+
+HISTORY_COLUMNS = ("user_id", "video_id", "watched_ms", "duration_ms", "impression_id", "event_time", "known_time")
+
+
+class PeopleState:
+    """Safe to share between threads; a query is a copy that later events do not change."""
+
+    def __init__(self, catalog: VideoCatalog) -> None:
+        self._lock = threading.Lock()
+        self._catalog = catalog
+        self._history = WatchHistory()
+        self._logged = _Grouped(NO_IDS, NO_IDS)
+        self._seen: dict[int, set[int]] = defaultdict(set)
+        self._follows: dict[int, set[int]] = defaultdict(set)
+        self._objections: dict[int, dict[int, int]] = defaultdict(dict)
+        """By person: the videos they hid or reported, and how much each counts against its creator."""
+
+    @classmethod
+    def from_log(cls, log: EventLog, catalog: VideoCatalog, known_before_us: int) -> PeopleState:
+        """Everything the log knew at a moment."""
+        state = cls(catalog)
+        watched = log.read("watched", known_before_us=known_before_us, columns=HISTORY_COLUMNS)
+        state._history.extend(watched)
+        state._logged = _Grouped.of(watched)
+        followed = log.read("followed", known_before_us=known_before_us, columns=["user_id", "creator_id"])
+        for user_id, creator_id in followed.iter_rows():
+            state._follows[user_id].add(creator_id)
+        reacted = log.read("reacted", known_before_us=known_before_us, columns=["user_id", "video_id", "reaction"])
+        objected = reacted.filter(pl.col("reaction").is_in(list(OBJECTIONS)))
+        for user_id, video_id, reaction in objected.iter_rows():
+            state._object(user_id, video_id, reaction)
+        return state
+
+    def absorb(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Remember acknowledged events, in order of arrival."""
+        with self._lock:
+            for event in events:
+                self._absorb(event)
+
+    def knows(self, user_id: int) -> bool:
+        """Whether this person ever watched anything."""
+        with self._lock:
+            return bool(self._seen.get(user_id)) or len(self._logged.of_user(user_id)) > 0
+
+    def query(
+        self, user_id: int, request_id: int, now_us: int, limit: int = 10, surface: int = 0, explore: bool = True
+    ) -> Query:
+        """A request of this person, with everything remembered of them now."""
+        with self._lock:
+            history, weights = self._history.latest(user_id)
+            hidden, blocked = self._refused_by(user_id)
+            return Query(
+                user_id=user_id,
+                request_id=request_id,
+                now_us=now_us,
+                limit=limit,
+                surface=surface,
+                explore=explore,
+                history=history,
+                history_weights=weights,
+                seen=np.concatenate([self._logged.of_user(user_id), _ids(self._seen.get(user_id, ()))]),
+                follows=_ids(self._follows.get(user_id, ())),
+                hidden=hidden,
+                blocked=blocked,
+            )
+
+    @property
+    def catalog(self) -> VideoCatalog:
+        """The videos known now."""
+        return self._catalog
+
+    def over(self, catalog: VideoCatalog) -> None:
+        """Know the videos of a newer catalogue."""
+        with self._lock:
+            self._catalog = catalog
+
+    def _absorb(self, event: Mapping[str, Any]) -> None:
+        kind, user_id = event["kind"], int(event.get("user_id") or 0)
+        if kind == "watched":
+            self._watch(user_id, event)
+        elif kind == "followed":
+            self._follows[user_id].add(int(event["creator_id"]))
+        elif kind == "reacted" and event["reaction"] in OBJECTIONS:
+            self._object(user_id, int(event["video_id"]), event["reaction"])
+
+    def _watch(self, user_id: int, event: Mapping[str, Any]) -> None:
+        video_id, duration = int(event["video_id"]), event.get("duration_ms")
+        self._seen[user_id].add(video_id)
+        times = (event["known_time_us"], event["event_time_us"], event["impression_id"])
+        self._history.add(user_id, video_id, event["watched_ms"], duration, *times)
+
+    def _object(self, user_id: int, video_id: int, reaction: str) -> None:
+        """Remember the strongest objection to a video; saying it twice is not two."""
+        mine = self._objections[user_id]
+        mine[video_id] = max(mine.get(video_id, 0), OBJECTIONS[reaction])
+
+    def _refused_by(self, user_id: int) -> tuple[Ids, Ids]:
+        """Videos the person wants no more of, and creators with enough such videos."""
+        objections = self._objections.get(user_id)
+        if not objections:
+            return NO_IDS, NO_IDS
+        hidden = _ids(objections)
+        creators, places = np.unique(self._catalog.creators_of(hidden), return_inverse=True)
+        counted = np.bincount(places, weights=[objections[int(video)] for video in hidden])
+        return hidden, creators[(counted >= HIDES_THAT_BLOCK) & (creators >= 0)]
+
+
+class _Grouped:
+    """Millions of (user, video) pairs as two arrays: a set of Python integers per user would be ten times as large."""
+
+    def __init__(self, users: Ids, videos: Ids) -> None:
+        self._users, self._videos = users, videos
+
+    @classmethod
+    def of(cls, watched: pl.DataFrame) -> _Grouped:
+        pairs = watched.select("user_id", "video_id").unique().sort("user_id", "video_id")
+        return cls(pairs["user_id"].to_numpy(), pairs["video_id"].to_numpy())
+
+    def of_user(self, user_id: int) -> Ids:
+        first, end = np.searchsorted(self._users, [user_id, user_id + 1])
+        return self._videos[first:end]
+
+
+def _ids(values: Iterable[int]) -> Ids:
+    return np.fromiter(sorted(values), np.int64)

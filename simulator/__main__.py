@@ -1,0 +1,32 @@
+"""`python -m simulator logs|card`: live the world, or compare it with the published figures."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib import import_module
+
+VERBS = {
+    "logs": "live the world's days and write its log",
+    "card": "compare the world with the published figures, row by row",
+}
+
+
+def main(argv: list[str]) -> int:
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    lines = "\n".join(f"  {verb:<6} {line}" for verb, line in VERBS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m simulator",
+        description="The world outside: people, videos, creators, time.",
+        epilog=f"verbs:\n{lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("verb", choices=VERBS)
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    asked = parser.parse_args(argv)
+    return int(import_module(f"simulator.{asked.verb}").main(asked.arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

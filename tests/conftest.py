@@ -1,0 +1,38 @@
+"""What tests of several planes share: one tiny world, trained once per session."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from feature_repo.places import Places, Run
+
+SEED = 7
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A simulated run at SCALE=tiny with its log, features, registered release and reports.
+
+    Tests that change it must copy what they change. TRAINED=dir uses an existing var folder instead.
+    """
+    kept = os.environ.get("TRAINED")
+    var = Path(kept) if kept else tmp_path_factory.mktemp("var")
+    run = Run("simulated", "tiny", SEED, Places(var / "simulated-tiny"))
+    if not (run.places.reports / "train.json").exists():
+        _train(run, var)
+    return run
+
+
+def _train(run: Run, var: Path) -> None:
+    from pipelines import __main__ as pipelines
+    from simulator import __main__ as simulator
+
+    asked = {"LOGS": run.logs, "SCALE": run.scale, "SEED": str(run.seed), "VAR": str(var), "TRAIN_UNTIL": ""}
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in asked.items():
+            environment.setenv(name, value)
+        assert simulator.main(["logs"]) == 0
+        assert pipelines.main(["train", "--quiet"]) == 0

@@ -1,0 +1,143 @@
+"""Is every feature defined once, and does the matrix follow the catalogue? (catalogue, matrix, context,
+videos)
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from feature_repo.catalogue import DEFAULTS, FEATURES, STATS, VIEWS, feature_named
+from feature_repo.clock import DAY_US, HOUR_US
+from feature_repo.context import context_columns, hour_of_day, is_weekend, user_tenure_days, video_age_hours
+from feature_repo.matrix import COLUMNS, assemble, matrix_hash
+from feature_repo.videos import VideoCatalog
+from tests.feature_repo.builders import a_story, at
+
+
+def columns(**changes: object) -> dict[str, object]:
+    return {**dict.fromkeys(COLUMNS, 0.0), **changes}
+
+
+def test_no_feature_is_named_twice() -> None:
+    names = [feature.name for feature in FEATURES]
+
+    assert len(names) == len(set(names))
+
+
+def test_a_window_in_a_name_is_the_window_counted() -> None:
+    for feature in FEATURES:
+        named = re.search(r"_(\d+)([hd])$", feature.name)
+        if named:
+            unit = HOUR_US if named[2] == "h" else DAY_US
+            assert feature.window_us == int(named[1]) * unit, feature.name
+
+
+def test_every_feature_says_why_it_exists_and_who_owns_it() -> None:
+    assert all(feature.why and feature.owner for feature in FEATURES)
+
+
+def test_a_missing_row_of_counts_means_the_same_as_zeros() -> None:
+    for feature in (f for view in STATS for f in view.features):
+        assert feature.default == (0.0 if feature.kind == "count" else pytest.approx(DEFAULTS[feature.name]))
+        assert feature.low <= feature.default <= feature.high
+
+
+def test_a_ttl_outlives_the_step_between_snapshots() -> None:
+    assert all(view.ttl_us >= view.every_us for view in STATS if view.ttl_us and view.every_us)
+
+
+def test_stored_features_are_named_after_their_entity() -> None:
+    for view in VIEWS:
+        assert all(feature.name.startswith(f"{feature.entity}_") for feature in view.features)
+
+
+def test_an_unknown_feature_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(KeyError, match="no feature 'mood'"):
+        feature_named("mood")
+
+
+def test_ids_and_moments_are_never_columns() -> None:
+    assert not [name for name in COLUMNS if name.endswith(("_id", "_us"))]
+
+
+def test_columns_land_in_their_place_whatever_order_they_come_in() -> None:
+    told = {name: np.full(2, place) for place, name in enumerate(COLUMNS)}
+
+    found = assemble(dict(reversed(told.items())), 2)
+
+    assert found.dtype == np.float32
+    assert found.tolist() == [list(range(len(COLUMNS)))] * 2
+
+
+def test_a_scalar_is_the_same_in_every_row() -> None:
+    assert assemble(columns(surface=3), 2)[:, COLUMNS.index("surface")].tolist() == [3, 3]
+
+
+def test_a_missing_column_is_refused_by_name() -> None:
+    told = columns()
+    del told["tower_score"]
+
+    with pytest.raises(KeyError, match="no column 'tower_score'"):
+        assemble(told, 1)
+
+
+def test_a_column_of_another_length_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="'surface' has shape"):
+        assemble(columns(surface=np.zeros(3)), 2)
+
+
+def test_the_hash_of_the_matrix_is_stable_within_a_version() -> None:
+    assert matrix_hash() == matrix_hash()
+
+
+def test_hours_and_weekends_are_utc() -> None:
+    monday_noon, saturday, sunday_end = at(hours=12.5), at(days=5), at(days=7, us=-1)
+
+    assert hour_of_day([monday_noon, saturday]).tolist() == [12.5, 0.0]
+    assert is_weekend([monday_noon, saturday, sunday_end, at(days=7)]).tolist() == [0, 1, 1, 0]
+
+
+def test_ages_start_at_zero_and_are_nan_when_unknown() -> None:
+    assert video_age_hours(at(hours=3), [at(hours=1), at(hours=4)]).tolist() == [2.0, 0.0]
+    assert np.isnan(user_tenure_days(at(), [np.nan])).all()
+
+
+def test_context_has_one_value_for_a_request_and_one_per_candidate() -> None:
+    found = context_columns(at(hours=1), 0, np.array([at(), at()]), at(days=-1))
+
+    assert {name: np.shape(column) for name, column in found.items()} == {
+        "surface": (),
+        "hour_of_day": (),
+        "is_weekend": (),
+        "video_age_hours": (2,),
+        "user_tenure_days": (),
+    }
+
+
+def test_the_catalog_is_sorted_and_says_what_it_does_not_know(tmp_path: Path) -> None:
+    catalog = VideoCatalog.from_log(a_story().log(tmp_path))
+
+    assert catalog.video_ids.tolist() == [10, 11, 12]
+    assert catalog.rows_of([12, 99, 10]).tolist() == [2, -1, 0]
+    assert catalog.creators_of([12, 99]).tolist() == [200, -1]
+    assert np.isnan(catalog.duration_s[2])
+    assert np.isnan(catalog.production).all()
+    assert catalog.content[1].tolist() == [11.0] * 16
+
+
+def test_a_video_is_in_the_catalog_strictly_after_it_was_known(tmp_path: Path) -> None:
+    log = a_story().log(tmp_path)
+
+    assert len(VideoCatalog.from_log(log, at(days=2, minutes=7))) == 2
+    assert len(VideoCatalog.from_log(log, at(days=2, minutes=7, us=1))) == 3
+
+
+def test_an_empty_catalog_knows_no_video() -> None:
+    catalog = VideoCatalog.from_uploads(a_story().frame("uploaded").head(0))
+
+    assert catalog.rows_of([1]).tolist() == [-1]
+    assert catalog.creators_of([1]).tolist() == [-1]

@@ -1,0 +1,146 @@
+"""Is what was acknowledged durable, stored once, and in the log exactly once whatever is cut short?"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from feature_repo.journal import Acknowledged, ConflictingEvent, Journal, frame_of
+from feature_repo.log import EventLog
+from feature_repo.schemas import BadLog
+from tests.feature_repo.builders import a_story, watched_event
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journal.db")
+
+
+def test_a_retry_is_acknowledged_and_stored_once(journal: Journal) -> None:
+    first = journal.append([watched_event()])
+    second = journal.append([watched_event(known_time_us=watched_event()["known_time_us"] + 5)])
+
+    assert (first, second) == (Acknowledged(1, 0), Acknowledged(0, 1))
+    assert len(journal.events()) == 1
+
+
+def test_another_body_under_a_known_id_is_a_conflict_and_nothing_of_its_batch_is_stored(
+    journal: Journal,
+) -> None:
+    journal.append([watched_event("w1")])
+
+    with pytest.raises(ConflictingEvent, match="'w1' is already stored with another body"):
+        journal.append([watched_event("w2"), watched_event("w1", watched_ms=1)])
+
+    assert [row.event["event_id"] for row in journal.events()] == ["w1"]
+
+
+def test_a_conflict_within_one_batch_stores_nothing(journal: Journal) -> None:
+    with pytest.raises(ConflictingEvent):
+        journal.append([watched_event("w1"), watched_event("w1", watched_ms=1)])
+
+    assert journal.events() == []
+
+
+def test_a_bad_event_stores_nothing_of_its_batch(journal: Journal) -> None:
+    with pytest.raises(BadLog, match=r"watched\.watched_ms"):
+        journal.append([watched_event("w1"), watched_event("w2", watched_ms=-1)])
+
+    assert journal.events() == []
+
+
+def test_a_null_left_out_is_the_same_body(journal: Journal) -> None:
+    journal.append([watched_event(duration_ms=None)])
+    without = {key: value for key, value in watched_event().items() if key != "duration_ms"}
+
+    assert journal.append([without]) == Acknowledged(0, 1)
+
+
+def test_events_are_read_after_a_number_in_order_of_arrival(journal: Journal) -> None:
+    journal.append([watched_event(f"w{n}") for n in range(4)])
+
+    after = journal.events(after=journal.events()[1].number)
+
+    assert [row.event["event_id"] for row in after] == ["w2", "w3"]
+
+
+def test_what_is_acknowledged_is_there_for_another_connection(tmp_path: Path) -> None:
+    Journal(tmp_path / "j.db").append([watched_event()])
+
+    assert Journal(tmp_path / "j.db").events()[0].event == watched_event()
+
+
+def test_draining_brings_every_kind_into_the_log_unchanged(tmp_path: Path, journal: Journal) -> None:
+    story = a_story()
+    for kind in story.events:
+        journal.append(story.events[kind])
+    log = EventLog(tmp_path / "log")
+
+    assert journal.drain_into(log) == sum(len(events) for events in story.events.values())
+    for kind in story.events:
+        assert log.read(kind).equals(story.frame(kind).sort("event_time", "event_id"))
+
+
+def test_draining_again_brings_only_what_is_new(tmp_path: Path, journal: Journal) -> None:
+    log = EventLog(tmp_path / "log")
+    journal.append([watched_event("w1")])
+    journal.drain_into(log)
+    journal.append([watched_event("w2")])
+
+    assert [journal.drain_into(log), journal.drain_into(log)] == [1, 0]
+    assert log.read("watched")["event_id"].to_list() == ["w1", "w2"]
+
+
+def test_a_drain_cut_short_before_its_mark_repeats_without_doubling(tmp_path: Path, journal: Journal) -> None:
+    log = EventLog(tmp_path / "log")
+    journal.append([watched_event("w1")])
+    journal.drain_into(log)
+    with sqlite3.connect(tmp_path / "journal.db") as connection:
+        connection.execute("delete from drained")
+    journal.append([watched_event("w2")])
+
+    journal.drain_into(log)
+
+    assert log.scan("watched").collect()["event_id"].to_list() == ["w1", "w2"]
+
+
+def test_an_id_the_log_holds_from_elsewhere_keeps_its_first_body(tmp_path: Path, journal: Journal) -> None:
+    log = EventLog(tmp_path / "log")
+    log.append("watched", frame_of("watched", [watched_event("w1")]), "world")
+    journal.append([watched_event("w1", watched_ms=1), watched_event("w2")])
+
+    assert journal.drain_into(log) == 1
+    assert log.read("watched")["watched_ms"].to_list() == [5_000, 5_000]
+
+
+def test_served_features_survive_the_journal_as_float32(tmp_path: Path, journal: Journal) -> None:
+    event = {**a_story().events["served"][0], "features": [0.1, None, float("nan")], "features_time_us": 5}
+    journal.append([event])
+    journal.drain_into(EventLog(tmp_path / "log"))
+
+    found = EventLog(tmp_path / "log").read("served")["features"][0].to_list()
+
+    assert found[0] == pytest.approx(0.1, abs=1e-8)
+    assert all(value != value for value in found[1:])
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1)), max_size=12))
+@settings(max_examples=25, deadline=None)
+def test_any_sequence_of_batches_leaves_the_first_body_of_each_id(
+    tmp_path_factory: pytest.TempPathFactory, sent: list[tuple[int, int]]
+) -> None:
+    journal = Journal(tmp_path_factory.mktemp("journal") / "j.db")
+    first: dict[str, int] = {}
+    for number, body in sent:
+        name = f"w{number}"
+        try:
+            journal.append([watched_event(name, watched_ms=body)])
+        except ConflictingEvent:
+            assert first[name] != body
+        assert first.setdefault(name, body) == body or journal.events()
+
+    assert {row.event["event_id"]: row.event["watched_ms"] for row in journal.events()} == first

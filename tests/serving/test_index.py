@@ -1,0 +1,53 @@
+"""Exact search: it finds what a sort finds, in the order a sort gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.index import VideoIndex
+
+
+def an_index(vectors: list[list[float]]) -> VideoIndex:
+    return VideoIndex(np.arange(len(vectors), dtype=np.int64) * 10, np.array(vectors, np.float32).reshape(-1, 2))
+
+
+@given(
+    rows=st.lists(st.lists(st.integers(-3, 3), min_size=2, max_size=2), min_size=1, max_size=30),
+    k=st.integers(0, 40),
+)
+def test_search_agrees_with_sorting_everything(rows: list[list[float]], k: int) -> None:
+    index, vector = an_index(rows), np.array([1, 0.5], np.float32)
+    scores = index.vectors @ vector
+    by_hand = sorted(range(len(rows)), key=lambda row: (-scores[row], row))[:k]
+
+    ids, found = index.search(vector, k)
+
+    assert ids.tolist() == [10 * row for row in by_hand]
+    assert found.tolist() == [scores[row] for row in by_hand]
+
+
+def test_equal_scores_go_to_the_smaller_id() -> None:
+    ids, _ = an_index([[1, 0]] * 5).search(np.array([1, 1], np.float32), 3)
+
+    assert ids.tolist() == [0, 10, 20]
+
+
+def test_a_video_the_index_does_not_hold_has_no_vector() -> None:
+    index = an_index([[1, 2], [3, 4]])
+
+    assert index.vector_of(7) is None
+    assert index.vector_of(99) is None
+    np.testing.assert_array_equal(index.vector_of(10), [3, 4])
+
+
+def test_ids_out_of_order_are_refused() -> None:
+    with pytest.raises(ValueError, match="must increase strictly"):
+        VideoIndex(np.array([2, 1]), np.zeros((2, 2), np.float32))
+
+
+def test_ids_without_vectors_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 ids for 1 vectors"):
+        VideoIndex(np.array([1, 2]), np.zeros((1, 2), np.float32))

@@ -1,0 +1,107 @@
+"""Aliases move under a lock, every move is told, and reading one costs no import of MLflow."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from feature_repo.places import Places
+from serving import registry
+from serving.releases import read_release
+from tests.serving.builders import released
+
+
+def test_there_is_no_champion_before_the_first(tmp_path: Path) -> None:
+    assert registry.champion(Places(tmp_path)) is None
+    assert registry.versions(Places(tmp_path)) == []
+
+
+def test_the_alias_read_from_the_table_is_the_one_mlflow_tells(places: Places) -> None:
+    for version in (2, 1):
+        registry.set_champion(places, version)
+        told = registry.client(places).get_model_version_by_alias(registry.MODEL, registry.CHAMPION)
+        found = registry.champion(places)
+
+        assert found is not None
+        assert found[0] == int(told.version) == version
+
+
+def test_a_moved_run_still_finds_its_releases(places: Places, tmp_path: Path) -> None:
+    """Even `places` is a copy of where it was registered; and once more."""
+    shutil.move(places.root, tmp_path / "elsewhere")
+    found = registry.champion(Places(tmp_path / "elsewhere"))
+
+    assert found is not None
+    assert read_release(found[1]).release_id
+
+
+def test_the_same_release_registered_again_is_the_same_version(places: Places) -> None:
+    assert registry.register(places, places.work / "1", {}) == 2
+    assert len(registry.versions(places)) == 2
+
+
+def test_registering_a_damaged_release_again_repairs_it(places: Places) -> None:
+    folder = registry.versions(places)[1].directory
+    (folder / "value.json").write_text("{}")
+
+    registry.register(places, places.work / "1", {})
+
+    assert read_release(folder).release_id
+
+
+def test_a_rollback_moves_the_champion_back_and_says_so(places: Places) -> None:
+    registry.set_champion(places, 2)
+
+    moved = registry.rollback(places)
+
+    assert str(moved).startswith("champion moved back from version 2 to 1 in ")
+    assert registry.champion(places)[0] == 1  # type: ignore[index]
+    assert registry.was_rolled_back(places, 2)
+    assert not registry.was_rolled_back(places, 1)
+
+
+def test_without_a_predecessor_there_is_nothing_to_roll_back_to(places: Places) -> None:
+    with pytest.raises(registry.NothingToRollBackTo, match="champion is version 1, and none was champion before it"):
+        registry.rollback(places)
+
+
+def test_without_a_champion_there_is_nothing_to_roll_back_to(tmp_path: Path) -> None:
+    with pytest.raises(registry.NothingToRollBackTo, match="there is no champion"):
+        registry.rollback(Places(tmp_path / "run"))
+
+
+def test_every_move_is_told_in_order(places: Places) -> None:
+    registry.set_champion(places, 2, "every gate holds")
+    registry.rollback(places)
+
+    told = [(move["from"], move["to"], move["reason"]) for move in registry.promotions(places)]
+    assert told == [(None, 1, "promoted"), (1, 2, "every gate holds"), (2, 1, "rollback")]
+
+
+def test_the_champion_cannot_be_a_version_nobody_registered(places: Places) -> None:
+    with pytest.raises(registry.UnknownVersion, match=r"no version 9; it has \[1, 2\]"):
+        registry.set_champion(places, 9)
+
+
+def test_a_damaged_release_is_not_registered(places: Places) -> None:
+    released(places.work / "3", seed=0, snapshot_hash="third")
+    (places.work / "3" / "value.json").write_text("{}")
+
+    with pytest.raises(Exception, match="damaged"):
+        registry.register(places, places.work / "3", {})
+    assert len(registry.versions(places)) == 2
+
+
+def test_following_the_alias_does_not_import_mlflow(places: Places) -> None:
+    code = (
+        "import sys, pathlib; from feature_repo.places import Places; from serving import registry;"
+        f"print(registry.champion(Places(pathlib.Path({str(places.root)!r})))[0], 'mlflow' in sys.modules)"
+    )
+
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert found.stdout.split() == ["1", "False"]
