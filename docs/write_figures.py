@@ -80,12 +80,15 @@ def reading_order(figures: Figures) -> str:
 def train(figures: Figures) -> str:
     """How the release ranks the held-out days beside its rivals, on the same rows."""
     found = report(figures, LAPTOP, "train", "make train")
-    rows = [
-        (name, interval(row["ndcg_at_10"]), interval(row["gauc_long_watch"]))
-        for name, row in sorted(found["ranking"].items(), key=lambda item: -item[1]["ndcg_at_10"]["value"])
-    ]
+    metrics = {
+        "gauc_yes": "per-user AUC of a yes",
+        "ndcg_at_10": "nDCG@10 of gain",
+        "gauc_long_watch": "per-user AUC of long watch",
+    }
+    best_first = sorted(found["ranking"].items(), key=lambda item: -item[1]["gauc_yes"]["value"])
+    rows = [(name, *(interval(row[metric]) for metric in metrics)) for name, row in best_first]
     said = f"Release `{found['release_id']}` on the held-out days, 95 % intervals by user; {took(figures)}:"
-    return f"{said}\n\n" + table(("scorer", "nDCG@10 of gain", "per-user AUC of long watch"), rows)
+    return f"{said}\n\n" + table(("scorer", *metrics.values()), rows)
 
 
 def took(figures: Figures) -> str:
@@ -173,8 +176,8 @@ def bench_conditions(found: Figures) -> str:
     ratio = interval(found["one_at_a_time"]["times_faster_at_p50"], 1)
     asked, scored = f"{found['distinct_people']:,}", f"{found['candidates']['median']:.0f}"
     return (
-        f"{asked} distinct people, {scored} candidates scored (median), events interleaved; both servers choose "
-        f"the same slate for {found['same_slates']} of {found['compared_slates']} compared people. "
+        f"{asked} distinct people, {scored} candidates scored (median), events interleaved; both choose the "
+        f"same slate for {found['same_slates']} of {found['compared_slates']} compared people. "
         f"Times faster at the median, one at a time: {ratio}."
     )
 

@@ -15,7 +15,7 @@ from evaluation.intervals import Interval
 Side = Literal["lower end above", "estimate below"]
 
 MARGIN = 0.005
-"""How much nDCG@10 a new release may lose against the champion and still count as not worse."""
+"""How much per-user AUC a new release may lose against the champion and still count as not worse."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ class Verdict:
         return {"holds": self.holds, "found": found, "side": self.gate.side, "bound": self.gate.bound}
 
 
-JUDGED_TEST_ROWS = "test rows on which every act that gains (long watch 1, like 2) has had its hour"
+JUDGED_TEST_ROWS = "test rows on which a yes (long watch or like) has had its hour"
 
 BEATS_BASELINES = Gate(
     "beats_baselines",
-    "nDCG@10 of value, less that of the best simple baseline (paired by user)",
+    "per-user AUC of value, less that of the best simple baseline (paired by user)",
     JUDGED_TEST_ROWS,
     "lower end above",
     0.0,
@@ -70,7 +70,7 @@ BEATS_BASELINES = Gate(
 
 NOT_WORSE_THAN_CHAMPION = Gate(
     "not_worse_than_champion",
-    "nDCG@10 of value, less the champion's (paired by user)",
+    "per-user AUC of value, less the champion's (paired by user)",
     JUDGED_TEST_ROWS,
     "lower end above",
     -MARGIN,
@@ -85,7 +85,7 @@ CALIBRATION_BOUNDS: Mapping[str, float] = {
     "negative": 0.004,
 }
 """Largest expected calibration error per head. The value multiplies probabilities: a head that is off by its
-own base rate spoils every slate while its AUC stays what it was (LABS.md, L15).
+own base rate spoils every slate while its AUC stays what it was.
 """
 
 

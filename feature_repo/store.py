@@ -55,7 +55,7 @@ def apply(places: Places) -> FeatureStore:
     if read_manifest(places.features) is None:
         raise NoSnapshots(places.features)
     mark, meaning = places.feast / "applied.txt", _meaning(places)
-    if mark.exists() and mark.read_text() == meaning:
+    if mark.exists() and mark.read_text() == meaning and (places.feast / "registry.db").exists():
         return open_store(places)
     mark.unlink(missing_ok=True)
     store = _applied(places)

@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.baselines import SIMPLE, Logistic, known, random_scores
+from feature_repo.histories import HISTORY, watched_share
 from feature_repo.videos import VideoCatalog
-from serving.candidates import Candidates, Ids, Person, Query, candidates
+from serving.candidates import NO_IDS, Candidates, Ids, Person, Query, candidates
 from serving.feed import Feed
 from serving.state import PeopleState
 
 Floats = NDArray[np.float64]
+Shares = NDArray[np.float32]
 SURFACE = 0
 
 
@@ -33,40 +35,38 @@ class Policy(Protocol):
 
 @dataclass(frozen=True)
 class Memory:
-    """What a server remembers of people, kept up to date by what they watch in the walk."""
+    """What the server remembers of people at the start, and over it what one policy's walk has added.
+
+    Equal to absorbing the watches into the server's own state (a test says so), without a copy per policy.
+    """
 
     state: PeopleState
     catalog: VideoCatalog
     now_us: int
-    _heard: dict[int, int] = field(default_factory=dict)
+    _videos: dict[int, Ids] = field(default_factory=dict)
+    _shares: dict[int, Shares] = field(default_factory=dict)
 
     def query(self, user_id: int, limit: int, explore: bool = True) -> Query:
-        return self.state.query(user_id, self._heard.get(user_id, 0), self.now_us, limit, SURFACE, explore)
+        """A request of this person; its number is how many videos they have seen in this session."""
+        videos = self._videos.get(user_id, NO_IDS)
+        shares = self._shares.get(user_id, np.empty(0, np.float32))
+        start = self.state.query(user_id, len(videos), self.now_us, limit, SURFACE, explore)
+        return replace(
+            start,
+            seen=np.concatenate([start.seen, videos]),
+            history=np.concatenate([videos[::-1], start.history])[:HISTORY],
+            history_weights=np.concatenate([shares[::-1], start.history_weights])[:HISTORY],
+        )
 
     def hear(self, user_id: int, video_ids: Ids, watched_ms: Ids) -> None:
-        """The watches, in order, as events that are known at once."""
-        first = self._heard.get(user_id, 0)
-        rows = self.catalog.rows_of(video_ids)
-        lengths = np.rint(1000 * self.catalog.duration_s[rows].astype(np.float64)).astype(np.int64)
-        watches = zip(video_ids.tolist(), watched_ms.tolist(), lengths.tolist(), strict=True)
-        events = [self._watched(user_id, first + step, *watch) for step, watch in enumerate(watches)]
-        self.state.absorb(events)
-        self._heard[user_id] = first + len(events)
-
-    def _watched(
-        self, user_id: int, step: int, video_id: int, watched_ms: int, duration_ms: int
-    ) -> dict[str, object]:
-        moment = self.now_us + step
-        return {
-            "kind": "watched",
-            "user_id": user_id,
-            "video_id": video_id,
-            "impression_id": moment,
-            "watched_ms": watched_ms,
-            "duration_ms": duration_ms,
-            "event_time_us": moment,
-            "known_time_us": moment,
-        }
+        """What was watched, in order."""
+        lengths_ms = np.rint(
+            1000.0 * self.catalog.duration_s[self.catalog.rows_of(video_ids)].astype(np.float64)
+        )
+        shares = watched_share(watched_ms, lengths_ms)
+        before = self._videos.get(user_id, NO_IDS), self._shares.get(user_id, np.empty(0, np.float32))
+        self._videos[user_id] = np.concatenate([before[0], video_ids])
+        self._shares[user_id] = np.concatenate([before[1], shares])
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from feature_repo.clock import DAY_US
 from feature_repo.log import EventLog
 from feature_repo.places import Places, Run, run_from_environment
-from labs.worths import Margin, Walks, Worth, margin, unbeaten, worth
+from labs.worths import Margin, Walks, Worth, as_long, margin, unbeaten, worth
 
 if TYPE_CHECKING:
     from evaluation.baselines import Logistic
@@ -50,13 +50,15 @@ class Answered:
             "policies": {name: each.figures() for name, each in self.worths.items()},
             "champion_less": {name: each.figures() for name, each in rivals.items()},
             "unbeaten": unbeaten(rivals),
+            "unbeaten_in_session_length": as_long(rivals),
         }
 
 
 def active_people(log: EventLog, now_us: int, most: int, seed: int) -> NDArray[np.int64]:
-    """A sample of those who watched something in the last week, ascending."""
+    """A sample of the world's people who watched something in the last week, ascending."""
     watched = log.read("watched", now_us - ACTIVE_DAYS * DAY_US, now_us, now_us, columns=["user_id"])
-    everybody = np.unique(watched["user_id"].to_numpy())
+    joined = log.read("joined", columns=["user_id"])  # a client of the server may be nobody of this world
+    everybody = np.intersect1d(watched["user_id"].to_numpy(), joined["user_id"].to_numpy())
     return np.sort(np.random.default_rng([seed, 31]).permutation(everybody)[:most])
 
 
@@ -100,16 +102,17 @@ def logistic_of(places: Places) -> Logistic | None:
 
 
 def policies(run: Run, release: Release, world: World, now_us: int) -> Iterator[tuple[str, Policy]]:
-    """Champion, baselines, oracle, one at a time: each has a memory of its own."""
+    """Champion, baselines, oracle, one at a time: what one hears the others do not."""
     from labs.policies import Deployed, Memory, Ranked, Reads, baselines
     from serving.compose import compose, world_at
     from serving.state import PeopleState
 
     surroundings = world_at(run.places, now_us)
-    feed, catalog, log = compose(release, surroundings), surroundings.catalog, EventLog(run.places.log)
+    feed, catalog = compose(release, surroundings), surroundings.catalog
+    state = PeopleState.from_log(EventLog(run.places.log), catalog, now_us)
 
     def memory() -> Memory:
-        return Memory(PeopleState.from_log(log, catalog, now_us), catalog, now_us)
+        return Memory(state, catalog, now_us)
 
     yield CHAMPION, Deployed(feed, memory(), run.seed)
     for name, score in baselines(Reads(feed), logistic_of(run.places)).items():

@@ -99,6 +99,11 @@ def unbeaten(margins: Mapping[str, Margin]) -> list[str]:
     return [name for name, each in margins.items() if not each.satisfaction.is_above(0.0)]
 
 
+def as_long(margins: Mapping[str, Margin]) -> list[str]:
+    """Policies whose sessions the champion's do not outlast with the whole interval."""
+    return [name for name, each in margins.items() if not each.session_length.is_above(0.0)]
+
+
 def _headroom(sums: Floats) -> Floats:
     ours, floor, ceiling = (sums[:, k] / sums[:, k + 1] for k in (0, 2, 4))
     return np.asarray((ours - floor) / (ceiling - floor))

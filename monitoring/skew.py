@@ -22,7 +22,7 @@ from monitoring.findings import Finding, Verdict, judged, not_judged
 Matrix = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-NO_ROWS = "no served rows yet: run `make serve` and ask for feeds"
+NO_ROWS = "no served rows yet by this champion: run `make serve` and ask for feeds"
 MISMATCH_SHARE = 0.001
 """An event acknowledged while a request was under way may make one cell differ; a thousandth of cells may
 not.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from feature_repo.clock import DAY_US, HOUR_US
 from monitoring.findings import Finding, judged, not_judged
-from monitoring.recent import I64, Recent
+from monitoring.recent import I64, Clocks, Recent
 
 F64 = NDArray[np.float64]
 
@@ -21,8 +21,21 @@ KINDS = ("served", "watched", "reacted")
 LEAST_DAYS = 3
 """Earlier days needed before a day can be called unusual."""
 
-LOW, HIGH = 0.5, 2.0
-"""A ratio to the usual outside these is a fault, not a weekend: days differ by tens of per cent."""
+
+@dataclass(frozen=True)
+class Stretch:
+    """The last `length_us` of the log, and how far from the usual its count may lie as a ratio."""
+
+    name: str
+    length_us: int
+    low: float
+    high: float
+
+
+STRETCHES = (
+    Stretch("last day", DAY_US, 0.5, 2.0),  # weekends differ by tens of per cent
+    Stretch("last hour", HOUR_US, 0.3, 5.0),  # one hour may hold a match or a load test
+)
 
 SURPRISE = 4.0
 """Robust standard deviations beyond which a count is no accident; both bounds must be broken."""
@@ -38,9 +51,8 @@ class Surprise:
     ratio: float
     z: float
 
-    @property
-    def is_usual(self) -> bool:
-        return LOW <= self.ratio <= HIGH or abs(self.z) <= SURPRISE
+    def is_usual(self, low: float, high: float) -> bool:
+        return low <= self.ratio <= high or abs(self.z) <= SURPRISE
 
 
 def surprise(count: float, before: F64) -> Surprise:
@@ -61,17 +73,15 @@ def counts_back(event_us: I64, end_us: int, length_us: int, days: int) -> F64:
 def volume(clocks: Recent, end_us: int, since_us: int) -> list[Finding]:
     """The last day and the last hour of every kind worth counting."""
     days = int((end_us - since_us) // DAY_US)
-    stretches = (("last day", DAY_US), ("last hour", HOUR_US))
-    return [_finding(kind, label, clocks, end_us, us, days) for kind in KINDS for label, us in stretches]
+    return [_finding(f"{kind}, {s.name}", clocks[kind], end_us, s, days) for kind in KINDS for s in STRETCHES]
 
 
-def _finding(kind: str, label: str, clocks: Recent, end_us: int, length_us: int, days: int) -> Finding:
-    subject = f"{kind}, {label}"
+def _finding(subject: str, clocks: Clocks, end_us: int, stretch: Stretch, days: int) -> Finding:
     if days <= LEAST_DAYS:
         return not_judged("volume", subject, f"{days} whole days of log, {LEAST_DAYS + 1} are needed")
-    counts = counts_back(clocks[kind].event_us, end_us, length_us, days)
+    counts = counts_back(clocks.event_us, end_us, stretch.length_us, days)
     found = surprise(counts[0], counts[1:])
     value = f"{counts[0]:,.0f} ({found.ratio:.2f}x, z {found.z:+.1f})"
-    bound = f"{LOW:g}..{HIGH:g}x or |z| <= {SURPRISE:g}"
-    says = f"{kind}: {counts[0]:,.0f} in the {label}, usually {np.median(counts[1:]):,.0f}"
-    return judged("volume", subject, value, bound, found.is_usual, says)
+    bound = f"{stretch.low:g}..{stretch.high:g}x or |z| <= {SURPRISE:g}"
+    says = f"usually {np.median(counts[1:]):,.0f}"
+    return judged("volume", subject, value, bound, found.is_usual(stretch.low, stretch.high), says)

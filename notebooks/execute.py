@@ -22,9 +22,16 @@ def executed(source: Path, folder: Path) -> Path:
 
     notebook = jupytext.read(source)
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    NotebookClient(notebook, timeout=TIMEOUT_S, resources={"metadata": {"path": str(HERE.parent)}}).execute()
+    NotebookClient(
+        notebook,
+        timeout=TIMEOUT_S,
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+        resources={"metadata": {"path": str(HERE.parent)}},
+    ).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times of day, which differ between runs of the same state
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]  # names folders
     target = folder / f"{source.stem}.ipynb"
     jupytext.write(notebook, target)
     return target

@@ -97,8 +97,9 @@ def _run(verb: str, quiet: bool, started: float) -> int:
     from pipelines.shell import Told, flat
 
     plan, told = plan_from_environment(), Told(quiet)
-    figures = importlib.import_module(f"pipelines.{verb.replace('-', '_')}").run(plan, told)
-    if verb != "train":
+    module = importlib.import_module(f"pipelines.{verb.replace('-', '_')}")
+    figures = module.run(plan, told)
+    if not hasattr(module, "closing"):  # verbs with many figures print their own, shorter table
         told.table(verb, ("figure", "value"), flat(figures))
     report = write_report(plan.run, verb, {**figures, "seconds": time.perf_counter() - started})
     told.say(f"report: {report}\nnext: {NEXT[verb]}")

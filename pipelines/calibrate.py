@@ -17,7 +17,9 @@ Doubles = npt.NDArray[np.float64]
 BINS = 100
 FEWEST_ROWS = 50
 """Rows per bin at least."""
-FEWEST_POSITIVES = 30
+BIN_POSITIVES = 20
+"""Positives per bin at least, on average: a rate of fewer is off by a quarter or more."""
+FEWEST_POSITIVES = 100
 """With fewer positives a curve would be noise: the head keeps its own probabilities."""
 
 
@@ -32,7 +34,7 @@ def calibrator(scores: Doubles, labels: Doubles) -> Calibrator:
 def binned(scores: Doubles, labels: Doubles) -> tuple[Doubles, Doubles, Doubles]:
     """Mean score, mean label and rows of equal-mass bins, by rising score."""
     order = np.argsort(scores, kind="stable")
-    bins = max(2, min(BINS, len(scores) // FEWEST_ROWS))
+    bins = max(2, min(BINS, len(scores) // FEWEST_ROWS, int(labels.sum()) // BIN_POSITIVES))
     groups = np.minimum(np.arange(len(scores)) * bins // len(scores), bins - 1)
     rows = np.bincount(groups).astype(np.float64)
     return np.bincount(groups, scores[order]) / rows, np.bincount(groups, labels[order]) / rows, rows

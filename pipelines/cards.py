@@ -25,12 +25,12 @@ def model_card(plan: Plan, values: Values, heads: Figures, metrics: Figures) -> 
         [
             f"# Model card: short-video ranker, {_told(plan)}",
             "",
-            "**For**: ordering short videos for one person in one feed. **Not for**: judging videos, creators or",
-            "people; any decision outside the feed; people or catalogues unlike those of the data card.",
+            "**For**: ordering short videos for one person in one feed. **Not for**: judging videos,",
+            "creators or people; decisions outside the feed; people or catalogues unlike the data card's.",
             "",
-            "**What it is**: two towers (user x video, 32 numbers each) find candidates; five gradient-boosted",
-            "heads predict what the person would do; a calibrator makes each a probability; reviewed weights",
-            "make one value.",
+            "**What it is**: two towers (user x video, 32 numbers each) find candidates; five",
+            "gradient-boosted heads predict what the person would do; a calibrator makes each a probability;",
+            "reviewed weights make one value.",
             "",
             "## Heads on the test days",
             "",
@@ -40,7 +40,7 @@ def model_card(plan: Plan, values: Values, heads: Figures, metrics: Figures) -> 
             "",
             "## Order on the test days (the same rows for everybody)",
             "",
-            *_table(("scorer", "nDCG@10 of gain", "per-user AUC of long watch"), _scorer_rows(metrics)),
+            *_table(("scorer", "per-user AUC of a yes", "nDCG@10 of gain"), _scorer_rows(metrics)),
             "",
             "## What each act is worth",
             "",
@@ -48,8 +48,8 @@ def model_card(plan: Plan, values: Values, heads: Figures, metrics: Figures) -> 
             "",
             "## Limits",
             "",
-            "- Labels exist only for what an older policy showed: `exposure_versus_candidates` in the release",
-            "  report says how far candidates are from that.",
+            "- Labels exist only for what an older policy showed: `exposure_versus_candidates` in the",
+            "  release report says how far candidates are from that.",
             "- People without history are ranked by profile and popularity, videos without views by content",
             "  and creator.",
             "- Offline figures order past impressions. They do not say what a feed of its own would earn.",
@@ -79,15 +79,15 @@ def data_card(plan: Plan, rows: Figures) -> str:
             "",
             "## Labels",
             "",
-            "One row per impression that reached the screen; served without being watched is unseen, not a",
-            "negative. A row is used for a head once the head's window has passed before the end of its split.",
+            "One row per impression that reached the screen; served without being watched is unseen, not",
+            "a negative. A row is used for a head once the head's window has passed before its split ends.",
             "",
             *_table(("label", "window, h", "mature train rows", "mean"), _label_rows(rows)),
             "",
             "## Features",
             "",
-            "Each row sees what was known strictly before its moment (Feast, point-in-time, filtered by known",
-            "time). Ids are keys, never columns. No column is derived from outcomes of the row itself.",
+            "Each row sees what was known strictly before its moment (Feast, point-in-time, filtered by",
+            "known time). Ids are keys, never columns. No column is derived from outcomes of the row itself.",
             "",
         ]
     )
@@ -115,7 +115,7 @@ def _head_rows(heads: Figures, metrics: Figures) -> list[tuple[str, ...]]:
 
 def _scorer_rows(metrics: Figures) -> list[tuple[str, ...]]:
     ranking = metrics["ranking"]
-    return [(name, shown(row["ndcg_at_10"]), shown(row["gauc_long_watch"])) for name, row in ranking.items()]
+    return [(name, shown(row["gauc_yes"]), shown(row["ndcg_at_10"])) for name, row in ranking.items()]
 
 
 def _weight_rows(values: Values) -> list[tuple[str, ...]]:

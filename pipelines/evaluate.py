@@ -6,15 +6,15 @@ Nothing here knows what people truly felt; `python -m labs true-value` asks that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from evaluation.coverage import catalogue_coverage, distinct_share, exposures, gini, top_share
-from evaluation.intervals import Interval, bootstrap, mean_of, percentiles
+from evaluation.coverage import distinct_share, exposures, gini, top_share
+from evaluation.intervals import Interval, bootstrap, mean_of, percentiles, wilson
 from evaluation.ranking import retrieval_recall
 from evaluation.slices import slices
 from feature_repo.clock import DAY_US
@@ -26,7 +26,7 @@ from pipelines.plan import Plan
 from pipelines.recall import unseen
 from pipelines.release import Trained
 from pipelines.rescoring import predicted
-from pipelines.shell import Told
+from pipelines.shell import Told, shown
 from pipelines.slates import Asked, asked, slate_overlap
 from pipelines.splits import Window
 from pipelines.stages import OutOfOrder
@@ -45,6 +45,7 @@ FEWEST = 200
 """Rows below which a slice is left out: its interval would say nothing."""
 
 Ints = npt.NDArray[np.int64]
+Doubles = npt.NDArray[np.float64]
 
 
 def champion(plan: Plan) -> tuple[int, Release]:
@@ -111,27 +112,29 @@ def _slice(rows: Rows, mask: Any, scores: Mapping[str, Any], value: Any, seed: i
 
 
 def exposure(found: Asked, catalog: VideoCatalog, seed: int) -> dict[str, Interval]:
-    """How much of the catalogue and of its creators a sample of people would be shown, people resampled."""
+    """How much of the catalogue and of its creators a sample of people would be shown.
+
+    Intervals of coverage and creators are over videos and creators, these people given: people drawn twice
+    see fewer videos, so resampling people cannot bracket a coverage.
+    """
     slates, rng = found.slates, np.random.default_rng([seed, 43])
-    topics = catalog.topics_of(slates.ravel()).reshape(slates.shape)
-    whole = shown_to(slates, catalog)
-    drawn = [shown_to(slates[rng.integers(0, len(slates), len(slates))], catalog) for _ in range(100)]
-    shown = {
-        name: Interval(value, *percentiles(np.array([each[name] for each in drawn])), len(slates))
-        for name, value in whole.items()
-    }
-    overlap = slate_overlap(found, seed)
-    return {**shown, "distinct_topics": mean_of(distinct_share(topics), rng), "slate_overlap": overlap}
-
-
-def shown_to(slates: Ints, catalog: VideoCatalog) -> dict[str, float]:
-    """Coverage of the catalogue, and how unequally its creators are shown."""
+    videos = np.unique(slates[slates >= 0])
     creators = exposures(catalog.creators_of(slates[slates >= 0]), catalog.creator_ids)
+    drawn = [creators[rng.integers(0, len(creators), len(creators))] for _ in range(200)]
+    topics = catalog.topics_of(slates.ravel()).reshape(slates.shape)
     return {
-        "catalogue_coverage": catalogue_coverage(slates, catalog.video_ids),
-        "creator_gini": gini(creators),
-        "creator_top_1_percent_share": top_share(creators),
+        "catalogue_coverage": wilson(int(np.isin(videos, catalog.video_ids).sum()), len(catalog)),
+        "creator_gini": _interval_of(gini, creators, drawn),
+        "creator_top_1_percent_share": _interval_of(top_share, creators, drawn),
+        "distinct_topics": mean_of(distinct_share(topics), rng),
+        "slate_overlap": slate_overlap(found, seed),
     }
+
+
+def _interval_of(statistic: Callable[[Doubles], float], amounts: Doubles, drawn: list[Doubles]) -> Interval:
+    return Interval(
+        statistic(amounts), *percentiles(np.array([statistic(each) for each in drawn])), len(amounts)
+    )
 
 
 def run(plan: Plan, told: Told) -> dict[str, Any]:
@@ -145,13 +148,27 @@ def run(plan: Plan, told: Told) -> dict[str, Any]:
     everybody = rivals(test, predictions, value, trained.logistic(), seed)
     recall = source_recall(plan, release)
     found = asked(plan, release, ASKED)
-    return {
+    shown_to = exposure(found, VideoCatalog.from_log(plan.log), seed)
+    figures: dict[str, Any] = {
         "version": version,
         "release_id": release.release_id,
         "recall_next_day": {name: interval.as_figure() for name, interval in recall.items()},
         "ranking": as_figures(ranking_figures(test, everybody, seed)),
         "slices": by_slice(test, predictions, value, seed),
-        "exposure": {
-            n: i.as_figure() for n, i in exposure(found, VideoCatalog.from_log(plan.log), seed).items()
-        },
+        "exposure": {name: interval.as_figure() for name, interval in shown_to.items()},
     }
+    told.table("champion on the days held out", ("what", "figure"), closing(figures))
+    return figures
+
+
+def closing(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The first of the figures: retrieval, order beside the rivals, slices, exposure."""
+    rows = [
+        (f"recall on the next day, {name}", shown(row)) for name, row in figures["recall_next_day"].items()
+    ]
+    for metric, words in (("gauc_yes", "per-user AUC of a yes"), ("ndcg_at_10", "nDCG@10 of gain")):
+        rows += [(f"{words}, {name}", shown(row[metric])) for name, row in figures["ranking"].items()]
+    for name, part in figures["slices"].items():
+        rows += [(f"{name}: nDCG@10", shown(part["ndcg_at_10"]))]
+        rows += [(f"{name}: AUC of long watch", shown(part["heads"]["long_watch"]["auc"]))]
+    return rows + [(name.replace("_", " "), shown(row)) for name, row in figures["exposure"].items()]

@@ -58,8 +58,14 @@ def gain_ndcg(rows: Rows, scores: Doubles) -> PerUser:
     return user_ndcgs(rows.users[mask], rows.gains[mask], scores[mask], K, skip_empty=True)
 
 
+def yes_gauc(rows: Rows, scores: Doubles) -> PerUser:
+    """Per-user AUC of a yes (long watch or like) on the rows where gain is known: what gates decide on."""
+    mask = rows.judged
+    return user_aucs(rows.users[mask], rows.yeses[mask], scores[mask])
+
+
 def ranking_figures(rows: Rows, rival: Rivals, seed: int) -> dict[str, dict[str, Interval]]:
-    """Per scorer: nDCG@10 of gain, per-user AUC and AUC of long watch."""
+    """Per scorer: per-user AUC of a yes, nDCG@10 of gain, per-user AUC and AUC of long watch."""
     return {
         name: _ranking(rows, scores, np.random.default_rng([seed, 11]))
         for name, scores in rival.scores.items()
@@ -70,6 +76,7 @@ def _ranking(rows: Rows, scores: Doubles, rng: np.random.Generator) -> dict[str,
     mask = rows.mature("long_watch")
     users, labels = rows.users[mask], rows.label("long_watch")[mask]
     return {
+        "gauc_yes": bootstrap(yes_gauc(rows, scores), rng, RESAMPLES),
         "ndcg_at_10": bootstrap(gain_ndcg(rows, scores), rng, RESAMPLES),
         "gauc_long_watch": bootstrap(user_aucs(users, labels, scores[mask]), rng, RESAMPLES),
         "auc_long_watch": bootstrap(pooled_auc(users, labels, scores[mask]), rng, RESAMPLES),
@@ -135,14 +142,14 @@ def _correlation_of_sums(sums: Doubles) -> Doubles:
 
 
 def best_baseline(rows: Rows, rival: Rivals) -> str:
-    """The simple baseline with the highest nDCG@10 on these rows."""
-    found = {name: gain_ndcg(rows, scores).value for name, scores in rival.simple().items()}
+    """The simple baseline with the highest per-user AUC of a yes on these rows."""
+    found = {name: yes_gauc(rows, scores).value for name, scores in rival.simple().items()}
     return max(found, key=lambda name: found[name])
 
 
 def advantage(rows: Rows, ours: Doubles, theirs: Doubles, seed: int) -> Interval:
-    """nDCG@10 of ours less theirs, paired by user."""
-    return difference(gain_ndcg(rows, ours), gain_ndcg(rows, theirs), np.random.default_rng([seed, 13]))
+    """Per-user AUC of a yes of ours less theirs, paired by user."""
+    return difference(yes_gauc(rows, ours), yes_gauc(rows, theirs), np.random.default_rng([seed, 13]))
 
 
 def as_figures(found: Mapping[str, Mapping[str, Interval]]) -> dict[str, dict[str, dict[str, float | int]]]:

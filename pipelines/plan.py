@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from feature_repo.clock import SECOND_US
 from feature_repo.log import EventLog
 from feature_repo.places import Run, run_from_environment
 from feature_repo.scales import Scale, scale_named
@@ -75,8 +76,8 @@ class Plan:
 
     @cached_property
     def log_end_us(self) -> int:
-        """The world's now: one microsecond after the last event."""
-        return self.log.end_us()
+        """The world's now: the end of the log, up to a whole second as Feast's online store keeps them."""
+        return -(-self.log.end_us() // SECOND_US) * SECOND_US
 
     @cached_property
     def features(self) -> Stage:

@@ -22,7 +22,8 @@ of each person (a history file beside its log), so two of seven days are enough 
 """
 CALIBRATE_SHARE = 1 / 6
 TEST_SHARE = 1 / 7
-"""Share of all days held out when no date is given."""
+"""Share of all days held out when no date is given, two at least where five remain to learn from: on a
+single day no label with a window of 24 h ever matures."""
 DAY_OFFSET_US = {"simulated": 0, "kuairand": -8 * HOUR_US}
 """Where a day begins, from UTC midnight: KuaiRand's days are those of UTC+8."""
 
@@ -65,7 +66,7 @@ def splits(logs: str, start_us: int, end_us: int, train_until: dt.date | None = 
     offset = DAY_OFFSET_US.get(logs, 0)
     first = start_of(day_of(start_us - offset)) + offset
     days = -(-(end_us - first) // DAY_US)
-    before = days - max(1, round(days * TEST_SHARE))
+    before = days - max(min(2, days - 5), 1, round(days * TEST_SHARE))
     if train_until is not None:
         before = (start_of(train_until) + DAY_US + offset - first) // DAY_US
     _refuse_too_short(first - offset, days, before)

@@ -87,7 +87,7 @@ class Stage:
         """The stage's artifact, which an earlier verb must have made."""
         if not self.is_made(work):
             raise OutOfOrder(
-                f"{self.folder(work)} does not exist: the verb was not run, or log, settings or code changed. "
+                f"{self.folder(work)} does not exist: the verb was not run, or log, settings, code changed. "
                 f"Run `python -m pipelines {self.verb}` first (or `make train`, which runs them all)."
             )
         return Artifact(self.verb, self.key, self.folder(work), True, 0.0)

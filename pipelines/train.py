@@ -33,7 +33,7 @@ def run(plan: Plan, told: Told) -> dict[str, Any]:
         seconds[verb] = time.perf_counter() - started
         write_report(plan.run, verb, {**figures[verb], "seconds": seconds[verb]})
         told.say(f"{verb:20} {_took(figures[verb], seconds[verb])}")
-    told.table("champion", ("what", "figure"), closing(figures, seconds))
+    told.table("release", ("what", "figure"), closing(figures, seconds))
     held_out = _held_out(plan, told)
     return {
         "seconds_per_verb": seconds,
@@ -53,7 +53,7 @@ def closing(figures: Mapping[str, Any], seconds: Mapping[str, float]) -> list[tu
     ranking = release["ranking"]
     rows = [("release", str(release["release_id"])), ("version", str(release["version"]))]
     rows += [("promoted", "yes" if figures["promote"]["promoted"] else "no: " + _refused(figures["promote"]))]
-    rows += [(f"nDCG@10 of gain, {name}", shown(row["ndcg_at_10"])) for name, row in ranking.items()]
+    rows += [(f"per-user AUC of a yes, {name}", shown(row["gauc_yes"])) for name, row in ranking.items()]
     rows += [(f"AUC, {name}", shown(row["auc"])) for name, row in release["heads"].items() if "auc" in row]
     rows += [
         (f"calibration error, {n}", shown(row["calibration_error"])) for n, row in release["heads"].items()

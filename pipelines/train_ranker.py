@@ -34,10 +34,18 @@ PATIENCE = 15
 """Trees without improvement before a head stops."""
 EXACT_ROWS = 200_000
 """Up to here gradients are exact: rounding them saves no second and costs KuaiRand .002 of its figure."""
-POSITIVES_PER_TREE = 50
+LEAF_POSITIVES = 8
+"""Positives a leaf must expect at the head's base rate."""
+POSITIVES_PER_TREE = 10
+POSITIVES_PER_TREE_UNJUDGED = 50
 """Of a head too rare to be stopped by its watchdog."""
+FEWEST_TO_JUDGE = 10
+"""Positives the watchdog needs to say when to stop."""
 RIVAL = "long_watch"
 """The label logistic regression learns: the one the simple baselines are about too."""
+
+
+Labels = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -108,44 +116,49 @@ def learned(name: str, bins: Any, train: Rows, calibrate: Rows, most_trees: int,
     """One head: all mature train rows, stopped early, calibrated."""
     import lightgbm
 
-    growth, usable = GROWTH[name], train.mature(name)
+    usable = train.mature(name)
     rows = np.flatnonzero(usable)
-    table = bins if usable.all() else bins.subset(rows)
-    table = table.construct().set_label(train.label(name)[rows])
+    labels = train.label(name)[rows]
+    table = (bins if usable.all() else bins.subset(rows)).construct().set_label(labels)
     held = calibrate.where(calibrate.mature(name))
     first = earlier_half(held)
     watchdog, late = held.where(first), held.where(~first)
-    judged, most = _can_judge(watchdog, name), min(growth.trees, most_trees)
+    judged = bool(watchdog.label(name).sum() >= FEWEST_TO_JUDGE)
     booster = lightgbm.train(
-        settings(growth, seed) | {"use_quantized_grad": len(rows) > EXACT_ROWS},
+        settings(GROWTH[name], seed) | fitted_to(GROWTH[name], labels),
         table,
-        num_boost_round=min(most if judged else _unjudged(train.label(name)[rows]), most),
+        num_boost_round=trees_earned(min(GROWTH[name].trees, most_trees), labels, judged),
         valid_sets=[table.create_valid(watchdog.matrix, watchdog.label(name))] if judged else [],
         callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)] if judged else [],
     )
     kept = booster.best_iteration or booster.current_iteration()
-    text = booster.model_to_string(num_iteration=kept)
     raw = np.asarray(booster.predict(late.matrix, num_iteration=kept)) if len(late) else np.zeros(0)
     figures = {
         "rows_mature": int(usable.sum()),
         "rows_used": len(rows),
-        "positives": float(train.label(name)[rows].sum()),
+        "positives": float(labels.sum()),
         "trees": int(kept),
         "rows_stopping": len(watchdog),
         "rows_calibrating": len(late),
         "positives_calibrating": float(late.label(name).sum()),
     }
+    text = booster.model_to_string(num_iteration=kept)
     return Learned(text, calibrator(raw, late.label(name)), figures)
 
 
-def _can_judge(watchdog: Rows, name: str) -> bool:
-    """Whether the rows hold enough of both classes to say when to stop."""
-    return bool(watchdog.label(name).sum() >= 10)
+def fitted_to(growth: Growth, labels: Labels) -> dict[str, Any]:
+    """Settings that follow from the rows: a leaf must expect LEAF_POSITIVES, or a rare head learns luck."""
+    expected = int(LEAF_POSITIVES * len(labels) / max(float(labels.sum()), 1.0))
+    return {
+        "use_quantized_grad": len(labels) > EXACT_ROWS,
+        "min_data_in_leaf": max(growth.smallest_leaf, expected),
+    }
 
 
-def _unjudged(labels: npt.NDArray[np.float64]) -> int:
-    """Trees of a head too rare to be stopped: one per 50 positives, or they learn a few hides by heart."""
-    return max(1, int(labels.sum()) // POSITIVES_PER_TREE)
+def trees_earned(most: int, labels: Labels, judged: bool) -> int:
+    """One per ten positives, per fifty where nobody can say when to stop: rare heads stay near their mean."""
+    per_tree = POSITIVES_PER_TREE if judged else POSITIVES_PER_TREE_UNJUDGED
+    return min(most, max(1, int(labels.sum()) // per_tree))
 
 
 def base_rates(train: Rows) -> dict[str, float]:

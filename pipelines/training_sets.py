@@ -53,6 +53,11 @@ class Rows:
         return np.asarray(np.logical_and.reduce([self.mature(act) for act in GAIN]), np.bool_)
 
     @cached_property
+    def yeses(self) -> Doubles:
+        """1 where the person said yes: watched long, or liked."""
+        return np.asarray(self.gains > 0, np.float64)
+
+    @cached_property
     def gains(self) -> Doubles:
         """Graded relevance of each row, from its labels."""
         worth = [weight * np.nan_to_num(self.label(act)) for act, weight in GAIN.items()]

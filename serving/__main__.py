@@ -51,13 +51,13 @@ def _listening(host: str, port: int) -> socket.socket | None:
     try:
         return socket.create_server((host, port), backlog=128)
     except OSError as error:
-        print(f"Cannot listen on {host}:{port}: {error.strerror or error}.", file=sys.stderr)
+        print(f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}.", file=sys.stderr)
         print(f"Is a server running already? Another port: make serve PORT={port + 1}", file=sys.stderr)
         return None
 
 
 def _serve(listening: socket.socket, host: str, port: int) -> int:
-    gc.disable()  # collecting while seconds of imports run finds nothing; the app turns it on when it is ready
+    gc.disable()  # a collection during seconds of imports finds nothing; the app turns it on when ready
     import uvicorn
 
     from feature_repo.places import run_from_environment
@@ -84,7 +84,8 @@ def _announce(live: Live, address: str) -> None:
         print(refusal.reason if refusal else NO_RELEASE, flush=True)
         return
     serving = live.champion.now
-    print(f"serving {serving.release.release_id} (version {serving.version}), {len(serving.world.catalog):,} videos")
+    videos = len(serving.world.catalog)
+    print(f"serving {serving.release.release_id} (version {serving.version}), {videos:,} videos", flush=True)
     body = """-H 'content-type: application/json' -d '{"user_id": 7}'"""
     print(f"next: curl -s {address}/v1/feed {body}", flush=True)
 

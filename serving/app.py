@@ -33,7 +33,7 @@ TELL_EVERY_S = 5.0
 
 
 def create_app(live: Live, places: Places, announce: Callable[[], None] = lambda: None) -> FastAPI:
-    """The application over a live server; it follows the champion while it runs, and announces what it takes up."""
+    """The application over a live server; it follows the champion and announces what it takes up."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -1,6 +1,7 @@
 """The table that flows through a request: one row per candidate, one array per column, never edited in place.
 
-Lengths and dtypes are checked here and nowhere else. A stage adds columns or keeps rows; it cannot change a cell.
+Lengths and dtypes are checked here and nowhere else. A stage adds columns or keeps rows; it cannot change a
+cell.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Query:
     limit: int = 10
     surface: int = 0
     explore: bool = True
-    """False: the slate is the deterministic best one, every propensity is 1 and it is no support for others."""
+    """False: the slate is the deterministic best one; every propensity is 1, no support for others."""
     history: Ids = field(default_factory=lambda: NO_IDS)
     """Last watched videos, newest first, padded with -1."""
     history_weights: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
@@ -113,7 +114,9 @@ class Candidates:
         """The same rows with more columns; a column that exists already is refused."""
         taken = self.columns.keys() & columns.keys()
         if taken:
-            raise ValueError(f"column {', '.join(sorted(taken))} exists already; a stage may only add its own.")
+            raise ValueError(
+                f"column {', '.join(sorted(taken))} exists already; a stage may only add its own."
+            )
         return Candidates({**self.columns, **columns})
 
     def take(self, rows: Rows | Mask) -> Candidates:

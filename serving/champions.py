@@ -1,7 +1,7 @@
 """The release being served: it follows the champion alias, and swaps whole or not at all.
 
-A release that cannot be read is refused once, with the two hashes that differ, and the one before it keeps serving.
-When the online store was written anew, the world behind the same release is read again.
+A release that cannot be read is refused once, with the two hashes that differ, and the one before it keeps
+serving. When the online store was written anew, the world behind the same release is read again.
 """
 
 from __future__ import annotations
@@ -117,7 +117,9 @@ class Champion:
             log.exception("could not take up version %d", version)
             self._refuse(version, f"version {version} could not be taken up: {error}")
             return False
-        log.info("serving %s (version %d) after %.1f s", release.release_id, version, time.perf_counter() - started)
+        log.info(
+            "serving %s (version %d) after %.1f s", release.release_id, version, time.perf_counter() - started
+        )
         return True
 
     def _refreshed(self, serving: Serving) -> bool:

@@ -1,4 +1,4 @@
-"""Our feed, on one screen: which components there are, and in which order. Nothing else puts them together."""
+"""Our feed on one screen: which components there are, in which order. Nothing else puts them together."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def assembled(models: Models, policy: Policy, world: World) -> Feed:
             sources.FollowedCreators(catalog, quotas["followed"]),
             sources.FreshUploads(catalog, models.index, quotas["fresh"], policy.fresh_hours),
             sources.SimilarToLastWatched(models.index, quotas["similar"]),
-            sources.Trending(world.mirror.video_ids, world.mirror.columns["video_long_watches_3d"], quotas["trending"]),
+            sources.Trending(
+                world.mirror.video_ids, world.mirror.columns["video_long_watches_3d"], quotas["trending"]
+            ),
             sources.TwoTower(models.index, quotas["two_tower"]),
         ],
         basics=hydrators.Catalogued(catalog),
@@ -66,7 +68,7 @@ def assembled(models: Models, policy: Policy, world: World) -> Feed:
 
 
 def world_at(places: Places, now_us: int) -> World:
-    """The world as log and online store have it at a moment; reads every video's features once through Feast."""
+    """The world as log and online store have it at a moment; reads every video's features through Feast."""
     catalog = VideoCatalog.from_log(EventLog(places.log), known_before_us=now_us)
     store = open_store(places)
     return World(catalog, mirror(store, catalog.video_ids, catalog.creator_ids, now_us), OnlineUsers(store))

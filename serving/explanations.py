@@ -37,7 +37,10 @@ class Explanations:
     """The newest explanations by request id."""
 
     def __init__(
-        self, most: int = MOST, kept_for_s: float = KEPT_FOR_S, monotonic: Callable[[], float] = time.monotonic
+        self,
+        most: int = MOST,
+        kept_for_s: float = KEPT_FOR_S,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._most, self._kept_for_s, self._monotonic = most, kept_for_s, monotonic
         self._lock = threading.Lock()
@@ -45,7 +48,7 @@ class Explanations:
         self._dropped_upto = -1
 
     def keep(self, funnel: Funnel, release_id: str, more: Mapping[str, Column]) -> None:
-        """Remember a funnel; the oldest beyond the bounds are dropped. `more` are columns of the scored rows."""
+        """Remember a funnel, with `more` columns of its scored rows; the oldest may be dropped."""
         features = funnel.slate["features"]
         slim = _with_scored(funnel, more)
         with self._lock:

@@ -150,7 +150,7 @@ class _Stages:
         self.ms[stage] = (time.perf_counter() - started) * 1000
 
     def attempt(self, kind: str, name: str, call: Callable[[], Answer], otherwise: Answer) -> Answer:
-        """What the component answers; if it fails, the failure is logged and named, and `otherwise` stands in."""
+        """What the component answers; if it fails, that is logged and named, and `otherwise` stands in."""
         try:
             return call()
         except Exception:  # a component may fail in any way; the request must not

@@ -1,4 +1,4 @@
-"""Which candidates may be shown. A filter answers for every row and changes none; one that fails refuses every row.
+"""Which candidates may be shown. A filter answers for every row and changes none; failing, it refuses all.
 
 Visibility is not ranking: a blocked creator is not a bad score, since a score can be bought back.
 """

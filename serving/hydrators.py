@@ -1,7 +1,7 @@
 """What is known of each candidate: columns of the table's length, in the names of the feature catalogue.
 
-Every feature the matrix needs is given by exactly one of these; the functions that derive them are feature_repo's, the
-same that made the training rows.
+Every feature the matrix needs is given by exactly one of these; the functions that derive them are
+feature_repo's, the same that made the training rows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from serving.index import VideoIndex
 
 
 def _columns_of(entity: str) -> tuple[str, ...]:
-    return tuple(f.name for f in catalogue.FEATURES if f.entity == entity and f.name in COLUMNS and f.kind != "derived")
+    return tuple(
+        f.name for f in catalogue.FEATURES if f.entity == entity and f.name in COLUMNS and f.kind != "derived"
+    )
 
 
 USER_FEATURES = _columns_of("user")

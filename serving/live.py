@@ -1,7 +1,7 @@
 """A running server without HTTP: answers feeds, acknowledges events, follows the champion, tells its health.
 
-Law: nothing is acknowledged before it is durable, and memory follows the journal. So what a restarted server remembers
-is what the running one did.
+Law: nothing is acknowledged before it is durable, and memory follows the journal. So what a restarted
+server remembers is what the running one did.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from serving.state import PeopleState
 FUTURE_US = 5 * MINUTE_US
 """How far an event may lie ahead of the world clock: clients' clocks are that bad, not worse."""
 REQUESTS_PER_MS = 32
-"""request_id = world milliseconds * 32 + a running number: it rises, survives restarts and fits a JSON integer."""
+"""request_id = world milliseconds * 32 + a running number: it rises across restarts and JSON holds it."""
 
 
 class RefusedEvent(ValueError):
@@ -56,11 +56,13 @@ class Answer:
 class Live:
     """Everything a running server holds."""
 
-    def __init__(self, places: Places, read_world: ReadWorld, seed: int = 0, clock: WorldClock | None = None) -> None:
+    def __init__(
+        self, places: Places, read_world: ReadWorld, seed: int = 0, clock: WorldClock | None = None
+    ) -> None:
         log = EventLog(places.log)
         self._seed = seed
         self._journal = Journal(places.journal)
-        self._lock = threading.Lock()
+        self._remembering, self._numbering = threading.Lock(), threading.Lock()
         self._last_request = 0
         self._read_upto = self._journal.drained()
         waiting = self._journal.events(after=self._read_upto)
@@ -74,8 +76,10 @@ class Live:
 
     def feed(self, user_id: int, limit: int = 10, surface: int = 0, explore: bool = True) -> Answer:
         """A slate, after its impressions were logged durably with features and propensities as served."""
-        serving, now_us = self.champion.now, self.clock()
-        query = self.state.query(user_id, self._next_request(now_us), now_us, limit, surface, explore)
+        serving = self.champion.now
+        remembered = self.state.query(user_id, 0, 0, limit, surface, explore)
+        now_us = self.clock()  # after remembering: whatever is remembered was known before it
+        query = replace(remembered, request_id=self._next_request(now_us), now_us=now_us)
         cold = not self.state.knows(user_id)
         funnel = serving.feed.rank(query, np.random.default_rng([self._seed, query.request_id]))
         started = time.perf_counter()
@@ -115,7 +119,13 @@ class Live:
         age_s = (self.clock() - serving.world.mirror.read_at_us) / 1e6
         release_id, version = serving.release.release_id, serving.version
         self.meters.serving(release_id, version, age_s, self.champion.swaps, self.champion.refusals)
-        return {"ready": True, "release_id": release_id, "version": version, "mirror_age_s": round(age_s, 1), **told}
+        return {
+            "ready": True,
+            "release_id": release_id,
+            "version": version,
+            "mirror_age_s": round(age_s, 1),
+            **told,
+        }
 
     def _completed(self, place: int, event: Mapping[str, Any]) -> dict[str, Any]:
         """The event as the log wants it, or the rule it breaks."""
@@ -139,14 +149,14 @@ class Live:
 
     def _remember(self) -> None:
         """Bring memory up to the end of the journal; each event exactly once, in order of arrival."""
-        with self._lock:
+        with self._remembering:
             arrived = self._journal.events(after=self._read_upto)
             self.state.absorb(entry.event for entry in arrived)
             self._read_upto = arrived[-1].number if arrived else self._read_upto
             self.meters.journal(self._read_upto)
 
     def _next_request(self, now_us: int) -> int:
-        with self._lock:
+        with self._numbering:
             self._last_request = max(self._last_request + 1, now_us // 1000 * REQUESTS_PER_MS)
             return self._last_request
 
@@ -186,7 +196,9 @@ def served_events(funnel: Funnel, serving: Serving) -> list[dict[str, Any]]:
             "propensity": float(choice.propensities[place]),
             "explored": bool(choice.explored[place]),
             "source": funnel.source_of(int(choice.rows[place])),
-            "features": [None if number != number else number for number in slate["features"][place].tolist()],
+            "features": [
+                None if number != number else number for number in slate["features"][place].tolist()
+            ],
         }
         for place in range(len(slate))
     ]

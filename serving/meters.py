@@ -1,4 +1,4 @@
-"""How the server is doing, counted once and told twice: to Prometheus on /metrics and to monitors in health.json."""
+"""How the server is doing, counted once and told twice: on /metrics and in server/health.json."""
 
 from __future__ import annotations
 
@@ -28,9 +28,15 @@ class Meters:
         self._components: Counter[str] = Counter()
         self._released: set[tuple[str, str]] = set()
         of: dict[str, Any] = {"registry": self.registry}
-        self._requests = Count("fourplanes_requests", "Answers by route and status", ["route", "status"], **of)
-        self._stages = Histogram("fourplanes_stage_ms", "Milliseconds per stage", ["stage"], buckets=BUCKETS_MS, **of)
-        self._degraded = Count("fourplanes_degraded", "Served without a component that failed", ["component"], **of)
+        self._requests = Count(
+            "fourplanes_requests", "Answers by route and status", ["route", "status"], **of
+        )
+        self._stages = Histogram(
+            "fourplanes_stage_ms", "Milliseconds per stage", ["stage"], buckets=BUCKETS_MS, **of
+        )
+        self._degraded = Count(
+            "fourplanes_degraded", "Served without a component that failed", ["component"], **of
+        )
         self._events = Count("fourplanes_events", "Events by what became of them", ["outcome"], **of)
         self._cold = Count("fourplanes_cold_starts", "Feeds for people never seen", **of)
         self._unscored = Count("fourplanes_unscored_candidates", "Candidates whose value was unknown", **of)
@@ -38,7 +44,12 @@ class Meters:
         self._mirror = Gauge("fourplanes_mirror_age_seconds", "Age of the mirrored video features", **of)
         self._swaps = Gauge("fourplanes_release_swaps", "Releases or worlds taken up since the start", **of)
         self._refused = Gauge("fourplanes_releases_refused", "Champions refused since the start", **of)
-        self._release = Gauge("fourplanes_release", "1 for the release being served, 0 for those before it", ["release_id", "version"], **of)
+        self._release = Gauge(
+            "fourplanes_release",
+            "1 for the release being served, 0 for those before it",
+            ["release_id", "version"],
+            **of,
+        )
 
     def answered(self, route: str, status: int, ms: float) -> None:
         self._requests.labels(route, str(status)).inc()

@@ -1,7 +1,7 @@
 """The objects that predict, made out of the plain parts of a release and the videos there are now.
 
-A video uploaded after the release was made is not in its index; the video tower gives it a vector from its content,
-so it can be found and ranked before anybody has watched it.
+A video uploaded after the release was made is not in its index; the video tower gives it a vector from its
+content, so it can be found and ranked before anybody has watched it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How the feed chooses: every number of the selection policy, in one frozen value that is part of a release."""
+"""How the feed chooses: every number of the policy, in one frozen value that is part of a release."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ whatever room the others leave, so a person without follows still gets a full ta
 
 @dataclass(frozen=True)
 class Policy:
-    """Settings of retrieval and selection; hashed with the release, so a changed policy is another release."""
+    """Settings of retrieval and selection; hashed with the release: another policy is another release."""
 
     quotas: Mapping[str, int] = field(default_factory=lambda: dict(QUOTAS))
     most_candidates: int = 500
@@ -35,7 +35,7 @@ class Policy:
     """How young an upload must be for the source of fresh uploads."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.temperature or not 0 <= self.exploration <= 1:
+        if not self.temperature > 0 or not 0 <= self.exploration <= 1:
             found = f"temperature {self.temperature}, exploration {self.exploration}"
             raise ValueError(f"{found}: temperature must be above 0 and exploration within [0, 1].")
 

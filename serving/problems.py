@@ -17,7 +17,6 @@ from serving.explanations import NotExplained
 from serving.live import RefusedEvent
 from serving.wire import Problem
 
-
 _JSON = "must be application/json"
 _SEND = "Send the header content-type: application/json."
 
@@ -38,10 +37,16 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         place = first["loc"][-1]
-        return problem(400, problem=f"the body is not JSON: {_reason(first)} at character {place}.", field="body")
+        return problem(
+            400, problem=f"the body is not JSON: {_reason(first)} at character {place}.", field="body"
+        )
     if isinstance(first.get("input"), bytes):
-        return problem(422, problem="the body is not announced as JSON.", field="content-type", rule=_JSON, remedy=_SEND)
-    return problem(422, problem=_told(first), field=_path(first), rule=_rule(first), remedy="See /docs for the fields.")
+        return problem(
+            422, problem="the body is not announced as JSON.", field="content-type", rule=_JSON, remedy=_SEND
+        )
+    return problem(
+        422, problem=_told(first), field=_path(first), rule=_rule(first), remedy="See /docs for the fields."
+    )
 
 
 async def _http(_: Request, error: Exception) -> JSONResponse:
@@ -55,7 +60,9 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
 async def _refused_event(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RefusedEvent)
     remedy = "Nothing of the batch was stored. Correct the event, or send the others without it."
-    return problem(422, problem=str(error), field=f"events.{error.place}.{error.field}", rule=error.rule, remedy=remedy)
+    return problem(
+        422, problem=str(error), field=f"events.{error.place}.{error.field}", rule=error.rule, remedy=remedy
+    )
 
 
 async def _bad_log(_: Request, error: Exception) -> JSONResponse:
@@ -63,7 +70,9 @@ async def _bad_log(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _conflict(_: Request, error: Exception) -> JSONResponse:
-    return problem(409, problem=str(error), field="event_id", rule="one id is one event", remedy="Use a new id.")
+    return problem(
+        409, problem=str(error), field="event_id", rule="one id is one event", remedy="Use a new id."
+    )
 
 
 async def _not_explained(_: Request, error: Exception) -> JSONResponse:

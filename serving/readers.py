@@ -49,7 +49,9 @@ class TowerVector:
         rows = self.catalog.rows_of(query.history)
         weights = np.where(rows < 0, np.float32(0), query.history_weights)
         profile = profile_codes(query.person.features)
-        vectors = self.models.towers.users(profile[None], rows[None], weights[None], self.models.watched_vectors)
+        vectors = self.models.towers.users(
+            profile[None], rows[None], weights[None], self.models.watched_vectors
+        )
         return replace(query.person, vector=vectors[0])
 
 

@@ -1,8 +1,9 @@
-"""Which release is champion: one MLflow registered model, one version per release, aliases, a log of every move.
+"""Which release is champion: one registered model, one version per release, aliases, a log of every move.
 
-MLflow takes seconds to import, so only those who write pay for it. `champion` reads the alias where MLflow keeps it,
-a SQLite row, in under a millisecond; a test proves that it answers what MLflow's own client answers.
-MLflow has no compare-and-swap on aliases: every move happens under a file lock and is told in `promotions.jsonl`.
+MLflow takes seconds to import, so only those who write pay for it. `champion` reads the alias where MLflow
+keeps it, a SQLite row, in under a millisecond; a test proves that it answers what MLflow's own client
+answers. MLflow has no compare-and-swap on aliases: every move happens under a file lock and is told in
+`promotions.jsonl`.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ class RolledBack:
     took_ms: float
 
     def __str__(self) -> str:
-        return f"champion moved back from version {self.from_version} to {self.to_version} in {self.took_ms:.0f} ms"
+        moved = f"from version {self.from_version} to {self.to_version}"
+        return f"champion moved back {moved} in {self.took_ms:.0f} ms"
 
 
 def client(places: Places) -> MlflowClient:
@@ -81,13 +83,15 @@ def start_run(places: Places, name: str, tags: Mapping[str, str] | None = None) 
     experiment_id = (
         experiment.experiment_id
         if experiment
-        else mlflow.create_experiment(EXPERIMENT, artifact_location=(places.registry / "artifacts").resolve().as_uri())
+        else mlflow.create_experiment(
+            EXPERIMENT, artifact_location=(places.registry / "artifacts").resolve().as_uri()
+        )
     )
     return str(mlflow.create_run(experiment_id, run_name=name, tags=dict(tags or {})).info.run_id)
 
 
 def register(places: Places, directory: Path, metrics: Mapping[str, float], run_id: str | None = None) -> int:
-    """Copy a release into the registry as a new version; the same release again is the version it already is."""
+    """Copy a release into the registry as a new version; the same release again is the same version."""
     with _lock(places):
         manifest = verify_release(directory)
         release_id = str(manifest["release_id"])
@@ -99,7 +103,7 @@ def register(places: Places, directory: Path, metrics: Mapping[str, float], run_
 
 
 def champion(places: Places) -> tuple[int, Path] | None:
-    """Version and directory of the champion, or None while there is none. Cheap enough to ask every second."""
+    """Version and directory of the champion, or None. Cheap enough to ask every second."""
     return aliased(places, CHAMPION)
 
 
@@ -137,7 +141,7 @@ def tag(places: Places, version: int, tags: Mapping[str, object]) -> None:
 
 
 def was_rolled_back(places: Places, version: int) -> bool:
-    """True of a version somebody moved the champion away from; a pipeline must not promote it again by itself."""
+    """True of a version the champion was moved away from; no pipeline may promote it again by itself."""
     return bool(_tag(places, version, "rolled_back"))
 
 
@@ -147,7 +151,11 @@ def rollback(places: Places) -> RolledBack:
         now = champion(places)
         before = _tag(places, now[0], "previous_champion") if now else ""
         if now is None or not before:
-            found = f"champion is version {now[0]}, and none was champion before it" if now else "there is no champion"
+            found = (
+                f"champion is version {now[0]}, and none was champion before it"
+                if now
+                else "there is no champion"
+            )
             raise NothingToRollBackTo(f"Nothing to roll back to: {found}. `make train` makes a new release.")
         mlflow = client(places)
         mlflow.set_model_version_tag(MODEL, str(now[0]), "rolled_back", _timestamp())
@@ -205,19 +213,30 @@ def _register(
     _copy(directory, places.registry / folder)
     _log(mlflow, run_id, manifest, metrics)
     if not mlflow.search_registered_models(f"name = '{MODEL}'"):
-        mlflow.create_registered_model(MODEL, description="One version is one release: towers, index, heads, policy.")
-    tags = {name: str(manifest[name]) for name in ("release_id", "release_hash", "git_commit", "snapshot_hash")}
+        mlflow.create_registered_model(
+            MODEL, description="One version is one release: towers, index, heads, policy."
+        )
+    tags = {
+        name: str(manifest[name]) for name in ("release_id", "release_hash", "git_commit", "snapshot_hash")
+    }
     made = mlflow.create_model_version(
-        MODEL, str((places.registry / folder).resolve()), run_id=run_id, tags={**tags, "folder": folder.as_posix()}
+        MODEL,
+        str((places.registry / folder).resolve()),
+        run_id=run_id,
+        tags={**tags, "folder": folder.as_posix()},
     )
     return int(made.version)
 
 
-def _log(mlflow: MlflowClient, run_id: str, manifest: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+def _log(
+    mlflow: MlflowClient, run_id: str, manifest: Mapping[str, Any], metrics: Mapping[str, float]
+) -> None:
     from mlflow.entities import Metric
 
     now_ms = int(time.time() * 1000)
-    mlflow.log_batch(run_id, metrics=[Metric(name, float(value), now_ms, 0) for name, value in metrics.items()])
+    mlflow.log_batch(
+        run_id, metrics=[Metric(name, float(value), now_ms, 0) for name, value in metrics.items()]
+    )
     mlflow.log_dict(run_id, dict(manifest), "manifest.json")
     mlflow.set_terminated(run_id)
 

@@ -1,8 +1,8 @@
 """A release: everything one slate depends on, in one immutable directory with one hash.
 
-Towers, index, heads, calibrators, value weights, policy, matrix and snapshot can never be of different versions.
-The hash covers exactly those; not the time, the commit or the metrics, so the same seed gives the same hash.
-Nothing in it is a pickle: arrays are safetensors, boosters LightGBM text, the rest JSON.
+Towers, index, heads, calibrators, value weights, policy, matrix and snapshot can never be of different
+versions. The hash covers exactly those; not the time, the commit or the metrics, so the same seed gives the
+same hash. Nothing in it is a pickle: arrays are safetensors, boosters LightGBM text, the rest JSON.
 """
 
 from __future__ import annotations
@@ -109,7 +109,9 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise DamagedRelease(f"{path} cannot be read ({error}). {remedy}") from error
     missing = {"files", "release_hash", "release_id", "matrix_hash"} - set(manifest)
     if missing:
-        raise DamagedRelease(f"{path} lacks {', '.join(sorted(missing))}. Run `make train` for a new release.")
+        raise DamagedRelease(
+            f"{path} lacks {', '.join(sorted(missing))}. Run `make train` for a new release."
+        )
     return dict(manifest)
 
 

@@ -103,7 +103,9 @@ def _slate(explanation: Explanation) -> list[ChosenItem]:
     return [
         ChosenItem(
             **_item(funnel, place),
-            features={name: _known(value) for name, value in zip(COLUMNS, explanation.features[place], strict=True)},
+            features={
+                name: _known(value) for name, value in zip(COLUMNS, explanation.features[place], strict=True)
+            },
         )
         for place in range(len(funnel.choice.rows))
     ]

@@ -50,7 +50,9 @@ def events(batch: EventBatch, live: Server) -> Any:
 
 
 @feeds.get(
-    "/explain/{request_id}", response_model=ExplainedRequest, responses={404: {"model": Problem}, 422: {"model": Problem}}
+    "/explain/{request_id}",
+    response_model=ExplainedRequest,
+    responses={404: {"model": Problem}, 422: {"model": Problem}},
 )
 def explain(request_id: RequestId, live: Server) -> Any:
     """The whole funnel of a recent request: found, removed and by whom, scored, chosen."""

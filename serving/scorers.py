@@ -1,4 +1,4 @@
-"""How good each candidate is for this person now: one number per row. The first scorer that answers decides."""
+"""How good each candidate is for this person now: one number per row. The first that answers decides."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Which of the scored candidates make the slate, and with which probability each got its place.
 
-Slot by slot, a softmax over value, less what earlier items of the same topic or creator cost, mixed with a share that is
-uniform over everything left (Plackett-Luce with exploration). So the propensity of an item at its position given those
-above it is exact, and never below exploration / candidates.
+Slot by slot, a softmax over value, less what earlier items of the same topic or creator cost, mixed with a
+share that is uniform over everything left (Plackett-Luce with exploration). So the propensity of an item at
+its position given those above it is exact, and never below exploration / candidates.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def standardised(values: Doubles) -> Doubles:
 
 
 def softmax(worth: Doubles, left: Mask, temperature: float) -> Doubles:
-    """Probabilities over the rows left, proportional to exp(worth / temperature); uniform if none is known."""
+    """Probabilities over the rows left, proportional to exp(worth / temperature); uniform if all unknown."""
     open_worth = np.where(left, worth, -np.inf)
     best = open_worth.max()
     if best == -np.inf:
@@ -87,4 +87,8 @@ def _best(worth: Doubles, left: Mask) -> int:
 def _draw(probabilities: Doubles, rng: np.random.Generator) -> int:
     """A row drawn by inversion; never one of probability 0."""
     sums = np.cumsum(probabilities)
-    return int(np.searchsorted(sums, rng.random() * sums[-1], side="right").clip(0, np.flatnonzero(probabilities)[-1]))
+    return int(
+        np.searchsorted(sums, rng.random() * sums[-1], side="right").clip(
+            0, np.flatnonzero(probabilities)[-1]
+        )
+    )

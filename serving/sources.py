@@ -1,4 +1,4 @@
-"""Where candidates come from. A source brings what it likes best, and does not bring what was watched already.
+"""Where candidates come from. A source brings what it likes best, and nothing that was watched already.
 
 It cannot rank across sources or hide a video from another source: that is for the scorer and the filters.
 """
@@ -92,7 +92,7 @@ class FollowedCreators:
 
 @dataclass(frozen=True)
 class FreshUploads:
-    """Uploads of the last hours, those first that suit the person; everything new gets its chance somewhere."""
+    """Uploads of the last hours, those that suit the person first; what is new gets its chance somewhere."""
 
     catalog: VideoCatalog
     index: VideoIndex

@@ -1,7 +1,8 @@
 """What the server remembers of people: histories, what they saw, whom they follow, what they want no more of.
 
-Built from the log and the journal when the server starts, and updated by every event the moment it is acknowledged, so
-that what a person just watched changes their next feed. Windowed features are not kept here.
+Built from the log and the journal when the server starts, and updated by every event the moment it is
+acknowledged, so that what a person just watched changes their next feed. Windowed features are not kept
+here.
 """
 
 from __future__ import annotations
@@ -23,7 +24,15 @@ HIDES_THAT_BLOCK = 2
 """Hiding one video hides that video; hiding two of a creator hides the creator. A report counts as two."""
 OBJECTIONS = {"hide": 1, "report": HIDES_THAT_BLOCK}
 
-HISTORY_COLUMNS = ("user_id", "video_id", "watched_ms", "duration_ms", "impression_id", "event_time", "known_time")
+HISTORY_COLUMNS = (
+    "user_id",
+    "video_id",
+    "watched_ms",
+    "duration_ms",
+    "impression_id",
+    "event_time",
+    "known_time",
+)
 
 
 class PeopleState:
@@ -49,7 +58,9 @@ class PeopleState:
         followed = log.read("followed", known_before_us=known_before_us, columns=["user_id", "creator_id"])
         for user_id, creator_id in followed.iter_rows():
             state._follows[user_id].add(creator_id)
-        reacted = log.read("reacted", known_before_us=known_before_us, columns=["user_id", "video_id", "reaction"])
+        reacted = log.read(
+            "reacted", known_before_us=known_before_us, columns=["user_id", "video_id", "reaction"]
+        )
         objected = reacted.filter(pl.col("reaction").is_in(list(OBJECTIONS)))
         for user_id, video_id, reaction in objected.iter_rows():
             state._object(user_id, video_id, reaction)
@@ -67,7 +78,13 @@ class PeopleState:
             return bool(self._seen.get(user_id)) or len(self._logged.of_user(user_id)) > 0
 
     def query(
-        self, user_id: int, request_id: int, now_us: int, limit: int = 10, surface: int = 0, explore: bool = True
+        self,
+        user_id: int,
+        request_id: int,
+        now_us: int,
+        limit: int = 10,
+        surface: int = 0,
+        explore: bool = True,
     ) -> Query:
         """A request of this person, with everything remembered of them now."""
         with self._lock:
@@ -130,7 +147,7 @@ class PeopleState:
 
 
 class _Grouped:
-    """Millions of (user, video) pairs as two arrays: a set of Python integers per user would be ten times as large."""
+    """Millions of (user, video) pairs as two arrays: sets of Python integers would be ten times as large."""
 
     def __init__(self, users: Ids, videos: Ids) -> None:
         self._users, self._videos = users, videos

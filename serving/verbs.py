@@ -1,6 +1,7 @@
-"""The five things a component of the feed can do. Each returns only its own contribution, so each law is a type.
+"""The five things a component of the feed can do. Each returns only its contribution, so each law is a type.
 
-A source cannot rank, a hydrator cannot drop, a filter cannot edit, a scorer cannot reorder, a selector cannot rescore.
+A source cannot rank, a hydrator cannot drop, a filter cannot edit, a scorer cannot reorder, a selector
+cannot rescore.
 """
 
 from __future__ import annotations

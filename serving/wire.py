@@ -1,6 +1,7 @@
-"""What goes over the wire: every field with its unit, its bounds and an example. The server trusts nothing else.
+"""What goes over the wire: every field with its unit, bounds and example. The server trusts nothing else.
 
-Integers are integers: `true`, `"7"` and `7.5` are refused, `7.0` is 7 as in JSON. Unknown fields are refused by name.
+Integers are integers: `true`, `"7"` and `7.5` are refused, `7.0` is 7 as in JSON. Unknown fields are
+refused by name.
 """
 
 from __future__ import annotations
@@ -37,11 +38,17 @@ class Asked(BaseModel):
 
 
 class FeedRequest(Asked):
-    user_id: Id = Field(description="Who is asking. Somebody never seen gets a slate for strangers.", examples=[7])
+    user_id: Id = Field(
+        description="Who is asking. Somebody never seen gets a slate for strangers.", examples=[7]
+    )
     limit: Limit = Field(default=10, description=f"How many items, at most {MOST_ITEMS}.", examples=[10])
-    surface: Surface = Field(default=0, description="Where the slate is shown; 0 is the swipe feed.", examples=[0])
+    surface: Surface = Field(
+        default=0, description="Where the slate is shown; 0 is the swipe feed.", examples=[0]
+    )
     explore: StrictBool = Field(
-        default=True, description="False: the deterministic best slate; every propensity is 1.", examples=[True]
+        default=True,
+        description="False: the deterministic best slate; every propensity is 1.",
+        examples=[True],
     )
 
 
@@ -67,7 +74,9 @@ class FeedResponse(BaseModel):
 
 
 class Event(Asked):
-    event_id: EventId = Field(description="One id is one event: sent again with the same body it is stored once.")
+    event_id: EventId = Field(
+        description="One id is one event: sent again with the same body it is stored once."
+    )
     event_time_us: Id = Field(
         description="When it happened, world time in microseconds; at most 5 minutes after the server's now.",
         examples=[1_781_481_600_000_000],
@@ -95,7 +104,9 @@ class Reacted(Event):
 class Followed(Event):
     kind: Literal["followed"]
     creator_id: Id
-    impression_id: Id | None = Field(default=None, description="Left out: the follow did not come from an impression.")
+    impression_id: Id | None = Field(
+        default=None, description="Left out: the follow did not come from an impression."
+    )
 
 
 class EventBatch(Asked):

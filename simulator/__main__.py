@@ -25,7 +25,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("verb", choices=VERBS)
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     asked = parser.parse_args(argv)
-    return int(import_module(f"simulator.{asked.verb}").main(asked.arguments))
+    try:
+        return int(import_module(f"simulator.{asked.verb}").main(asked.arguments))
+    except KeyboardInterrupt:
+        print("Interrupted; nothing was left behind. Run the same command again.", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

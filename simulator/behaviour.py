@@ -93,7 +93,7 @@ def satisfaction(relevance: Floats, quality: Floats, clickbait: Floats) -> Float
 
 
 def freshness(age_days: Floats, evergreen: NDArray[np.bool_]) -> Floats:
-    """1 when new; topical videos fall as (1 + age)^-.8, as impressions do in KuaiRand; evergreens stay at .5."""
+    """1 when new; topical videos fall as (1 + age)^-.8, like KuaiRand impressions; evergreens stay at .5."""
     return np.where(evergreen, 0.5, (1.0 + np.maximum(age_days, 0.0)) ** -0.8)
 
 

@@ -53,8 +53,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the report instead of the table")
     asked = parser.parse_args(argv)
     run, console = run_from_environment(), Console()
-    if marker(run.places.log) is None:
-        console.print(f"[red]{run.places.log} holds no world; run `python -m simulator logs` first.[/red]")
+    if problem := _not_this_world(run):
+        console.print(f"[red]{problem}[/red]")
         return 2
     found = card(World(run.scale, run.seed), impressions(EventLog(run.places.log)))
     figures = report(found)
@@ -66,6 +66,16 @@ def main(argv: list[str]) -> int:
     inside = sum(target.holds(found[target.name].value) for target in TARGETS)
     console.print(f"{inside} of {len(TARGETS)} rows in their band; written to {path}\nnext: make train")
     return 0
+
+
+def _not_this_world(run: Run) -> str | None:
+    """What is wrong with the log's place, and what to do; None if it holds this world's log."""
+    found = marker(run.places.log)
+    if found is None:
+        return f"{run.places.log} holds no world; run `python -m simulator logs` first."
+    if found["seed"] != run.seed or found["scale"] != run.scale:
+        return f"{run.places.log} holds the world {found}, not seed {run.seed}; set SEED, or replace the log."
+    return None
 
 
 def impressions(log: EventLog) -> pl.DataFrame:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,7 @@ def days(world: World) -> Iterator[Lived]:
         yield _lived(world, day, memory)
 
 
+@lru_cache(maxsize=1)
 def onboarding(world: World) -> tuple[Ints, Ints]:
     """(people, creators): whom each person followed on joining, about three of the famous and the fitting."""
     rng = np.random.default_rng([world.seed, 5])
@@ -73,7 +75,10 @@ def onboarding(world: World) -> tuple[Ints, Ints]:
     ranks = []
     for start in range(0, len(wanted), CHUNK):
         appeal = 0.5 * np.log(world.creators.fans) + 3.0 * people.taste[start : start + CHUNK] @ centres.T
-        ranks.append(np.argsort(-(appeal + rng.gumbel(size=appeal.shape)), axis=1)[:, :MOST_ONBOARDING])
+        appeal += rng.gumbel(size=appeal.shape)
+        best = np.argpartition(-appeal, MOST_ONBOARDING, axis=1)[:, :MOST_ONBOARDING]
+        order = np.argsort(-np.take_along_axis(appeal, best, axis=1), axis=1)
+        ranks.append(np.take_along_axis(best, order, axis=1))
     keep = np.arange(MOST_ONBOARDING) < wanted[:, None]
     return np.repeat(np.arange(len(wanted)), wanted), np.vstack(ranks)[keep]
 
@@ -118,7 +123,7 @@ def _random_exposures(world: World, people: Ints) -> tuple[Ints, Ints, Floats]:
 def _lived(world: World, day: int, memory: Memory) -> Lived:
     """One day, and the night after it."""
     coming = visits(world, day, memory.habit)
-    known = _digested(world, day, memory)
+    known = digested(world, day, memory)
     served = swiped_through(world, day, coming, known, memory.seen, memory.free_us)
     watched = served.where(served.reached)
     luck = keys(world.seed, world.people.user_ids[watched.people], watched.sessions)
@@ -133,7 +138,7 @@ def _lived(world: World, day: int, memory: Memory) -> Lived:
     return Lived(day, served, watched, meeting.satisfaction, drawn, luck)
 
 
-def _digested(world: World, day: int, memory: Memory) -> Nightly:
+def digested(world: World, day: int, memory: Memory) -> Nightly:
     """What the policy knows this morning: last night's counts, and the follows that had happened."""
     start_us = world.start_us + day * DAY_US
     people, creators, moments = (np.concatenate(column) for column in zip(*memory.edges, strict=True))

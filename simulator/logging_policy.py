@@ -246,12 +246,14 @@ def _without_exploration(line: Ints, mass: Floats, order: Ints, of: Requests, se
 def _explore(
     chosen: Slates, row: int, wanted: Mask, line: Ints, mass: Floats, sources: Ints, of: Requests, seen: Pairs
 ) -> None:
-    """Refill one slate that has an exploration slot, slot by slot, as the definition reads."""
+    """Refill one slate from its first exploration slot on, slot by slot, as the definition reads."""
     person, existing = int(of.people[row]), int(of.existing[row])
     eligible = existing - int(seen.counts[person])
-    taken: list[int] = []
+    first = int(np.argmax(wanted))
+    taken: list[int] = line[:first].tolist()
     mass = mass.copy()
-    for slot in range(SLATE):
+    mass[:first] = 0.0
+    for slot in range(first, SLATE):
         if not (mass > 0).any():
             chosen.videos[row, slot:] = -1
             return

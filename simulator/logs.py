@@ -127,13 +127,23 @@ def _beside(log: Path, state: str) -> Path:
 
 
 def _remove_unfinished(log: Path) -> None:
-    for folder in log.parent.glob(f".{log.name}.*.unfinished"):
-        shutil.rmtree(folder)
+    """Clear what interrupted runs left; a log that was moved aside and not yet replaced comes back."""
     for folder in log.parent.glob(f".{log.name}.*.replaced"):
-        if log.exists():
-            shutil.rmtree(folder)
-        else:
+        if not log.exists():
             folder.rename(log)
+    for folder in log.parent.glob(f".{log.name}.*"):
+        if not _is_running(int(folder.name.split(".")[-2])):
+            shutil.rmtree(folder)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _carry_over(log: Path, folder: Path) -> None:

@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "labs": {"feature_repo", "evaluation", "serving", "simulator", "pipelines", "monitoring"},
 }
 HTTP = ("fastapi", "starlette")
-HTTP_EDGE = ("serving.app", "serving.routers", "serving.wire", "labs.bench")
+HTTP_EDGE = ("serving.app", "serving.routers", "serving.wire", "serving.problems", "labs.bench")
 PICKLES = {"pickle", "cloudpickle", "joblib", "dill", "shelve"}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -100,6 +102,37 @@ def test_applying_twice_changes_nothing(places: Places) -> None:
     first, second = (sorted(view.name for view in apply(places).list_feature_views()) for _ in range(2))
 
     assert first == second == sorted(view.name for view in VIEWS)
+
+
+def test_an_unchanged_registry_is_not_rewritten_under_its_readers(places: Places) -> None:
+    apply(places)
+    registry = places.feast / "registry.db"
+    before = registry.stat().st_mtime_ns
+
+    apply(places)
+
+    assert registry.stat().st_mtime_ns == before
+
+
+def test_a_lost_registry_is_written_again(places: Places) -> None:
+    apply(places)
+    (places.feast / "registry.db").unlink()
+
+    assert len(apply(places).list_feature_views()) == len(VIEWS)
+
+
+def test_people_are_served_while_values_are_loaded(places: Places) -> None:
+    apply(places)
+
+    with closing(sqlite3.connect(places.feast / "online.db")) as connection:
+        assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
+
+
+def test_feast_may_see_one_file_only() -> None:
+    folder = Path(__file__).parents[2] / "feature_repo"
+    hidden = {line for line in (folder / ".feastignore").read_text().splitlines() if line.endswith(".py")}
+
+    assert {path.name for path in folder.glob("*.py")} - hidden == {"feast_objects.py"}
 
 
 APPLY = """

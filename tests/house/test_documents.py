@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 IGNORED = {".venv", ".git", "var", "__pycache__"}
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("[a-z]*/*.md"))]
 WRITTEN = [
     path
     for pattern in ("*.md", "*.py", "*.toml", "*.yml", "*.yaml", "*.lock", "Makefile", "run", "*.ipynb")
@@ -23,6 +23,12 @@ PUBLIC = (
     "127.0.0.1", "localhost", "testserver", "HOST:PORT", "creativecommons.org", "doi.org", "kuairand.com",
     "arxiv.org", "keepachangelog.com", "semver.org", "zenodo.org", "github.com",
 )  # fmt: skip
+
+
+ADDRESS = r"https?://([A-Za-z0-9.:-]+)"
+LINK = r"\]\((?!https?:|#)([^)#]+)[^)]*\)|href=\"(?!https?:|#)([^\"#]+)"
+DOCUMENT = r"\b((?:docs/)?[A-Za-z_]+\.md)\b"
+OF_A_RELEASE = ("model_card.md", "data_card.md")
 
 
 def relative(path: Path) -> str:
@@ -39,43 +45,38 @@ def script(name: str) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("path", WRITTEN, ids=relative)
-def test_no_file_names_a_machine(path: Path) -> None:
-    text = path.read_text("utf-8")
+def test_no_file_names_a_machine() -> None:
     machine = re.compile("/(?:home|root|Users" + "|" + "work)/[a-z]")
 
-    assert machine.findall(text) == []
+    assert {
+        relative(path): found for path in WRITTEN if (found := machine.findall(path.read_text("utf-8")))
+    } == {}
 
 
-@pytest.mark.parametrize("path", WRITTEN, ids=relative)
-def test_every_address_is_a_public_one(path: Path) -> None:
-    hosts = re.findall(r"https?://([A-Za-z0-9.:-]+)", path.read_text("utf-8"))
+def test_every_address_is_a_public_one() -> None:
+    named = {(relative(p), host) for p in WRITTEN for host in re.findall(ADDRESS, p.read_text("utf-8"))}
 
-    assert [host for host in hosts if not any(known in host for known in PUBLIC)] == []
+    assert {(name, host) for name, host in named if not any(known in host for known in PUBLIC)} == set()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
 def test_every_link_leads_to_a_file(path: Path) -> None:
-    links = re.findall(
-        r"\]\((?!https?:|#)([^)#]+)[^)]*\)|href=\"(?!https?:|#)([^\"#]+)", path.read_text("utf-8")
-    )
+    links = re.findall(LINK, path.read_text("utf-8"))
     targets = [markdown or html for markdown, html in links]
 
     assert [target for target in targets if not (path.parent / target).exists()] == []
 
 
-@pytest.mark.parametrize("path", [path for path in WRITTEN if path.suffix == ".py"], ids=relative)
-def test_a_document_the_code_speaks_of_exists(path: Path) -> None:
-    named = set(re.findall(r"\b((?:docs/)?[A-Za-z_]+\.md)\b", path.read_text("utf-8")))
-    places = (ROOT, ROOT / "docs")
-
-    written_with_a_release = {"model_card.md", "data_card.md"}
-    missing = {
-        name
-        for name in named - written_with_a_release
-        if not any((place / name).exists() for place in places)
+def test_a_document_the_code_speaks_of_exists() -> None:
+    code = [path for path in WRITTEN if path.suffix == ".py"]
+    named = {
+        (relative(path), name) for path in code for name in re.findall(DOCUMENT, path.read_text("utf-8"))
     }
-    assert missing == set()
+
+    missing = {
+        (path, n) for path, n in named if not any((ROOT / folder / n).exists() for folder in (".", "docs"))
+    }
+    assert {(path, n) for path, n in missing if n not in OF_A_RELEASE} == set()
 
 
 def test_figures_in_documents_are_those_the_commands_wrote() -> None:

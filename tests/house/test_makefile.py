@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("[a-z]*/*.md"))]
 PROMISED = {
     "setup",
     "train",
@@ -92,12 +92,12 @@ def test_the_readme_mentions_every_target_and_every_variable() -> None:
     assert [name for name in variables() if name not in README] == []
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_document_tells_its_reader_to_make_only_what_exists(path: Path) -> None:
     assert made_in(path) - sentences().keys() == set()
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_document_runs_only_modules_that_exist(path: Path) -> None:
     named = re.findall(r"python -m ([a-z_.]+)", path.read_text("utf-8"))
     ours = [name for name in named if (ROOT / name.split(".")[0]).is_dir()]

@@ -1,4 +1,4 @@
-"""What a newcomer runs first works against a trained tiny world: the session of the README, and the notebook."""
+"""What a newcomer runs first works, against a trained tiny world: the README's session, and the notebook."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def settings(run: Run) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def served(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A copy of the trained run whose newest release is champion, whatever the gates of so small a world said."""
+    """A copy of the trained run whose newest release is champion, whatever the gates said."""
     root = tmp_path_factory.mktemp("served") / trained.places.root.name
     shutil.copytree(trained.places.root, root)
     copy = replace(trained, places=Places(root))

@@ -11,7 +11,7 @@ from feature_repo.clock import DAY_US, HOUR_US, MINUTE_US
 from monitoring.findings import Finding, Verdict
 from monitoring.freshness import age, freshness, hole, lateness
 from monitoring.recent import Clocks, Recent
-from monitoring.volume import counts_back, surprise, volume
+from monitoring.volume import STRETCHES, counts_back, surprise, volume
 
 DAYS = 10
 END = DAYS * DAY_US
@@ -102,15 +102,17 @@ def test_half_a_day_of_events_is_unusual() -> None:
 
 
 def test_a_handful_of_events_is_never_unusual() -> None:
-    assert surprise(1, np.array([3.0, 4.0, 2.0])).is_usual
+    assert surprise(1, np.array([3.0, 4.0, 2.0])).is_usual(0.5, 2.0)
 
 
 def test_a_weekend_is_not_an_outage() -> None:
-    assert surprise(700, np.array([1000.0, 1010.0, 990.0, 1005.0])).is_usual
+    assert surprise(700, np.array([1000.0, 1010.0, 990.0, 1005.0])).is_usual(0.5, 2.0)
 
 
-def test_four_times_the_usual_is_unusual() -> None:
-    assert not surprise(4000, np.array([1000.0, 1010.0, 990.0])).is_usual
+def test_four_times_the_usual_is_unusual_for_a_day_and_not_for_an_hour() -> None:
+    found = surprise(4000, np.array([1000.0, 1010.0, 990.0]))
+
+    assert [found.is_usual(stretch.low, stretch.high) for stretch in STRETCHES] == [False, True]
 
 
 @pytest.mark.parametrize("days", [1, 3])

@@ -37,6 +37,11 @@ def test_real_logs_are_held_out_after_a_day_of_their_own_clock() -> None:
     assert utc(found.test.start_us).isoformat() == "2022-05-01T16:00:00+00:00"  # 2 May, 0:00 in UTC+8
 
 
+@pytest.mark.parametrize(("days", "held_out"), [(5, 1), (7, 2), (10, 2), (21, 3)])
+def test_two_days_are_held_out_where_they_can_be_spared(days: int, held_out: int) -> None:
+    assert splits("simulated", START, START + days * DAY_US).test.days == held_out
+
+
 @pytest.mark.parametrize("until", [dt.date(2026, 6, 2), dt.date(2026, 6, 14), dt.date(2026, 7, 1)])
 def test_a_day_that_leaves_too_little_is_refused(until: dt.date) -> None:
     with pytest.raises(ValueError, match="at least 3 days"):

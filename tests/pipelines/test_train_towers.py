@@ -32,7 +32,7 @@ def a_catalog(videos: int) -> VideoCatalog:
     return VideoCatalog(ids, ids // 4, topics, unknown + 30, ids * 0, content, unknown, unknown)
 
 
-def examples_of(catalog: VideoCatalog, n: int, videos: int, seed: int = 0) -> Examples:
+def examples_of(n: int, videos: int, seed: int = 0) -> Examples:
     """People whose country is the topic they love, saying yes to some of the first `videos` videos of it."""
     rng = np.random.default_rng(seed)
     loved = rng.integers(0, 2, n)
@@ -53,7 +53,7 @@ def some_trained(catalog: VideoCatalog, found: Examples) -> Towers:
 def learned() -> tuple[Towers, VideoCatalog]:
     """Towers that saw only the first 20 of 40 videos."""
     catalog = a_catalog(40)
-    return some_trained(catalog, examples_of(catalog, 2_000, 20)), catalog
+    return some_trained(catalog, examples_of(2_000, 20)), catalog
 
 
 def topic_scores(towers: Towers, catalog: VideoCatalog, country: int, rows: slice) -> np.ndarray:
@@ -84,7 +84,7 @@ def test_a_new_upload_is_found_by_its_content(learned: tuple[Towers, VideoCatalo
 
 def test_the_same_seed_gives_the_same_towers() -> None:
     catalog = a_catalog(20)
-    found = examples_of(catalog, 500, 20)
+    found = examples_of(500, 20)
 
     first, second = some_trained(catalog, found), some_trained(catalog, found)
 
@@ -100,7 +100,7 @@ def test_log_q_is_how_often_a_video_is_drawn() -> None:
 def test_a_batch_of_one_video_has_no_negatives() -> None:
     """All others of the batch are accidental hits: the softmax has one term, the loss is 0."""
     catalog = a_catalog(4)
-    found = examples_of(catalog, 8, 2)
+    found = examples_of(8, 2)
     start = untrained(catalog, found, np.random.default_rng(0))
     batch = {
         "profiles": found.people.profiles,
@@ -117,7 +117,8 @@ def test_a_batch_of_one_video_has_no_negatives() -> None:
 
 def test_a_hidden_id_is_row_0_and_content_stays() -> None:
     catalog = a_catalog(1_000)
-    inputs = untrained(catalog, examples_of(catalog, 5_000, 1_000), np.random.default_rng(0)).inputs(catalog)
+    start = untrained(catalog, examples_of(5_000, 1_000), np.random.default_rng(0))
+    inputs = start.inputs(catalog)
 
     hidden = with_hidden_ids(VideoInputs(*map(jnp.asarray, inputs)), jax.random.key(0), 0.2)
 
@@ -133,12 +134,12 @@ def test_every_epoch_sees_every_example_of_its_whole_batches_once() -> None:
 
 
 def test_subtracting_log_q_recovers_taste_from_popularity() -> None:
-    """Yi et al. (2019): without the correction the optimum is log p(v|u) - log q(v), with it log p(v|u).
+    """Yi et al. (2019): uncorrected, the optimum is log p(v|u) - log q(v); corrected, log p(v|u).
 
-    Everybody draws video 0 nine times of ten: corrected towers must score it first, uncorrected ones need not.
+    Everybody draws video 0 nine times of ten: corrected towers score it first, uncorrected ones need not.
     """
     catalog = a_catalog(2)
-    found = examples_of(catalog, 1_000, 2)
+    found = examples_of(1_000, 2)
     popular = (np.random.default_rng(0).random(1_000) < 0.9).astype(np.int64)
     found = Examples(found.people.rows(np.zeros(1_000, np.int64)), 1 - popular)
 

@@ -1,6 +1,7 @@
 """A whole small world made by hand: a log, a release that was never trained, fakes that work.
 
-Sixty videos by twelve creators on four topics; people 0..19 have watched some. Nothing here needs Feast or training.
+Sixty videos by twelve creators on four topics; people 0..19 have watched some. Nothing here needs Feast or
+training.
 """
 
 from __future__ import annotations
@@ -117,13 +118,17 @@ def a_mirror(catalog: VideoCatalog, read_at_us: int = NOW_US) -> VideoMirror:
     views = (catalogue.VIDEO_PROFILE, catalogue.VIDEO_STATS, catalogue.CREATOR_STATS)
     rng = np.random.default_rng(2)
     columns: dict[str, npt.NDArray[Any]] = {
-        feature.name: rng.random(len(catalog)).astype(np.float32) for view in views for feature in view.features
+        feature.name: rng.random(len(catalog)).astype(np.float32)
+        for view in views
+        for feature in view.features
     }
     columns["video_long_watches_3d"] = (catalog.video_ids % 7).astype(np.float32)
     return VideoMirror(catalog.video_ids, columns, read_at_us)
 
 
-def a_world(catalog: VideoCatalog | None = None, users: KnownUsers | None = None, now_us: int = NOW_US) -> World:
+def a_world(
+    catalog: VideoCatalog | None = None, users: KnownUsers | None = None, now_us: int = NOW_US
+) -> World:
     found = catalog or a_catalog()
     return World(found, a_mirror(found, now_us), users or KnownUsers())
 
@@ -148,7 +153,10 @@ def a_release(seed: int = 0, **changes: Any) -> Release:
     rng = np.random.default_rng(seed)
     ids = np.arange(50, dtype=np.int64)
     towers = Towers(initial_params(50, CREATORS, rng), ids, np.arange(100, 100 + CREATORS))
-    weights = [{"act": name, "weight": -2.0 if name == "negative" else 1.0, "reason": "made up", "base_rate": 0.1} for name in HEADS]
+    weights = [
+        {"act": name, "weight": -2.0 if name == "negative" else 1.0, "reason": "made up", "base_rate": 0.1}
+        for name in HEADS
+    ]
     made = Release(
         towers=towers.arrays(),
         video_ids=ids,

@@ -76,7 +76,9 @@ def test_a_stranger_gets_a_cold_start_slate(client: TestClient) -> None:
 def test_without_exploration_the_slate_is_certain(client: TestClient) -> None:
     slates = [ok(feed(client, explore=False)) for _ in range(2)]
 
-    assert [item["video_id"] for item in slates[0]["items"]] == [item["video_id"] for item in slates[1]["items"]]
+    assert [item["video_id"] for item in slates[0]["items"]] == [
+        item["video_id"] for item in slates[1]["items"]
+    ]
     assert {item["propensity"] for item in slates[0]["items"]} == {1.0}
 
 
@@ -104,7 +106,9 @@ def test_an_event_of_a_stranger_is_accepted(client: TestClient) -> None:
     assert ok(client.post("/v1/events", json=a_batch(a_watch(99_999, 5, NOW_US))))["stored"] == 1
 
 
-def test_the_same_event_is_stored_once_and_another_body_is_a_conflict(client: TestClient, places: Places) -> None:
+def test_the_same_event_is_stored_once_and_another_body_is_a_conflict(
+    client: TestClient, places: Places
+) -> None:
     event = a_watch(3, 30, NOW_US)
     ok(client.post("/v1/events", json=a_batch(event)))
 
@@ -176,7 +180,9 @@ def test_a_follow_of_a_creator_who_never_uploaded_is_refused(client: TestClient)
         ({"debug": True}, "debug"),
     ],
 )
-def test_a_bad_request_for_a_feed_names_its_field(client: TestClient, asked: dict[str, Any], field: str) -> None:
+def test_a_bad_request_for_a_feed_names_its_field(
+    client: TestClient, asked: dict[str, Any], field: str
+) -> None:
     assert refused(feed(client, **asked), 422)["field"] == field
 
 
@@ -280,7 +286,10 @@ def test_a_taken_port_is_said_so_with_the_command_to_run() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         found = subprocess.run(
-            [sys.executable, "-m", "serving", "--port", str(port)], capture_output=True, text=True, check=False
+            [sys.executable, "-m", "serving", "--port", str(port)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     assert found.returncode == 1

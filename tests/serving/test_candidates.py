@@ -28,7 +28,7 @@ def test_a_stage_may_add_columns_but_not_change_one() -> None:
 
 
 def test_a_missing_column_is_named_beside_those_there_are() -> None:
-    with pytest.raises(KeyError, match="no column 'age'. Columns so far: video_id"):
+    with pytest.raises(KeyError, match=r"no column 'age'\. Columns so far: video_id"):
         candidates(np.arange(3))["age"]
 
 

@@ -54,7 +54,9 @@ def test_without_a_vector_the_towers_find_nothing() -> None:
 
 
 @pytest.mark.parametrize(("shares", "nearest"), [([1.0, 1.0], 2), ([0.1, 1.0], 1), ([0.1, 0.1], None)])
-def test_similar_starts_from_the_last_video_that_was_not_skipped(shares: list[float], nearest: int | None) -> None:
+def test_similar_starts_from_the_last_video_that_was_not_skipped(
+    shares: list[float], nearest: int | None
+) -> None:
     """Watched 3 (west) last and 0 (east) before it; both are seen."""
     query = a_query(
         history=np.array([3, 0]), history_weights=np.array(shares, np.float32), seen=np.array([0, 3])

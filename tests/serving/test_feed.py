@@ -1,18 +1,21 @@
-"""The laws of a feed: what each verb may do, what happens when a component fails, and what the funnel tells."""
+"""The laws of a feed: what each verb may do, what a failure does, and what the funnel tells."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.feed import Feed, Funnel
 from tests.serving.builders import Fails, Finds, Refuses, Says, Scores, a_feed, a_query, ranked
 
 ids = st.lists(st.integers(0, 50), max_size=30, unique=True)
 
 
-def rank(feed, **query):  # type: ignore[no-untyped-def]
+def rank(feed: Feed, **query: Any) -> Funnel:
     return feed.rank(a_query(**query), np.random.default_rng(0))
 
 

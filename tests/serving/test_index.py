@@ -11,7 +11,9 @@ from serving.index import VideoIndex
 
 
 def an_index(vectors: list[list[float]]) -> VideoIndex:
-    return VideoIndex(np.arange(len(vectors), dtype=np.int64) * 10, np.array(vectors, np.float32).reshape(-1, 2))
+    return VideoIndex(
+        np.arange(len(vectors), dtype=np.int64) * 10, np.array(vectors, np.float32).reshape(-1, 2)
+    )
 
 
 @given(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from serving.live import FUTURE_US, Live, RefusedEvent
 from tests.serving.builders import NOW_US, ManualTime, a_live, a_log, a_watch, a_world
 
 
-def watch(live: Live, user_id: int, video_id: int, **more: object) -> dict[str, object]:
+def watch(live: Live, user_id: int, video_id: int, **more: Any) -> dict[str, object]:
     return a_watch(user_id, video_id, live.clock(), **more)
 
 
@@ -84,7 +85,9 @@ def test_an_event_of_a_person_never_seen_is_accepted(live: Live) -> None:
 
 
 @pytest.mark.parametrize(("ahead_us", "accepted"), [(FUTURE_US, True), (FUTURE_US + 1, False)])
-def test_an_event_may_be_five_minutes_ahead_and_no_more(places: Places, ahead_us: int, accepted: bool) -> None:
+def test_an_event_may_be_five_minutes_ahead_and_no_more(
+    places: Places, ahead_us: int, accepted: bool
+) -> None:
     a_log(places.log)
     live = Live(places, lambda now_us: a_world(now_us=now_us), clock=WorldClock(NOW_US, ManualTime()))
     event = a_watch(3, 30, NOW_US + ahead_us)
@@ -92,7 +95,9 @@ def test_an_event_may_be_five_minutes_ahead_and_no_more(places: Places, ahead_us
     if accepted:
         assert live.acknowledge([event]).stored == 1
     else:
-        with pytest.raises(RefusedEvent, match=r"events.0.event_time_us must not lie more than 5 minutes after"):
+        with pytest.raises(
+            RefusedEvent, match=r"events.0.event_time_us must not lie more than 5 minutes after"
+        ):
             live.acknowledge([event])
 
 

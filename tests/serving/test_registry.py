@@ -65,7 +65,9 @@ def test_a_rollback_moves_the_champion_back_and_says_so(places: Places) -> None:
 
 
 def test_without_a_predecessor_there_is_nothing_to_roll_back_to(places: Places) -> None:
-    with pytest.raises(registry.NothingToRollBackTo, match="champion is version 1, and none was champion before it"):
+    with pytest.raises(
+        registry.NothingToRollBackTo, match="champion is version 1, and none was champion before it"
+    ):
         registry.rollback(places)
 
 

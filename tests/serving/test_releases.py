@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,27 +27,40 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
 
 
 def test_the_same_content_has_the_same_id_whenever_and_by_whomever(tmp_path: Path) -> None:
-    other = Notes(git_commit="f" * 40, created_at="2027-01-01T00:00:00Z", metrics={"auc": 0.9}, model_card="# other")
+    other = Notes(
+        git_commit="f" * 40, created_at="2027-01-01T00:00:00Z", metrics={"auc": 0.9}, model_card="# other"
+    )
 
     assert released(tmp_path / "a") == write_release(tmp_path / "b", a_release(), other)
 
 
 @pytest.mark.parametrize(
-    "change", [{"policy": Policy(temperature=0.2)}, {"snapshot_hash": "another"}, {"feature_service": "ranker_v2"}]
+    "change",
+    [{"policy": Policy(temperature=0.2)}, {"snapshot_hash": "another"}, {"feature_service": "ranker_v2"}],
 )
-def test_whatever_decides_a_slate_changes_the_id(tmp_path: Path, change: dict[str, object]) -> None:
+def test_whatever_decides_a_slate_changes_the_id(tmp_path: Path, change: dict[str, Any]) -> None:
     assert released(tmp_path / "a") != released(tmp_path / "b", **change)
 
 
 @pytest.mark.parametrize(
-    "name", ["towers.safetensors", "index.safetensors", "heads/like.txt", "calibrators.json", "value.json", "policy.json"]
+    "name",
+    [
+        "towers.safetensors",
+        "index.safetensors",
+        "heads/like.txt",
+        "calibrators.json",
+        "value.json",
+        "policy.json",
+    ],
 )
 def test_one_changed_byte_is_refused_with_both_hashes(tmp_path: Path, name: str) -> None:
     released(tmp_path / "a")
     promised = json.loads((tmp_path / "a" / "manifest.json").read_text())["files"][name]
     (tmp_path / "a" / name).write_bytes((tmp_path / "a" / name).read_bytes() + b" ")
 
-    with pytest.raises(DamagedRelease, match=f"{name} has sha256 [0-9a-f]{{16}}, its manifest promises {promised[:16]}"):
+    with pytest.raises(
+        DamagedRelease, match=f"{name} has sha256 [0-9a-f]{{16}}, its manifest promises {promised[:16]}"
+    ):
         read_release(tmp_path / "a")
 
 
@@ -66,7 +80,7 @@ def test_a_manifest_that_promises_another_whole_is_refused(tmp_path: Path) -> No
     path = tmp_path / "a" / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "snapshot_hash": "another"}))
 
-    with pytest.raises(DamagedRelease, match="hashes to [0-9a-f]{16}, its manifest promises"):
+    with pytest.raises(DamagedRelease, match=r"hashes to [0-9a-f]{16}, its manifest promises"):
         read_release(tmp_path / "a")
 
 

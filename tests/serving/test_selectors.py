@@ -1,4 +1,4 @@
-"""Propensities are exact: they add up, they are what counting finds, and they respect what was chosen above."""
+"""Propensities are exact: they add up, counting finds them, and they respect what was chosen above."""
 
 from __future__ import annotations
 
@@ -35,7 +35,11 @@ def probability_by_hand(slate: tuple[int, ...]) -> list[float]:
         weights = {row: np.exp(w / WARM.temperature) for row, w in worth.items()}
         soft = weights[chosen] / sum(weights.values())
         told.append((1 - WARM.exploration) * soft + WARM.exploration / len(worth))
-        worth = {row: w - WARM.topic_penalty * (TOPICS[row] == TOPICS[chosen]) for row, w in worth.items() if row != chosen}
+        worth = {
+            row: w - WARM.topic_penalty * (TOPICS[row] == TOPICS[chosen])
+            for row, w in worth.items()
+            if row != chosen
+        }
     return told
 
 
@@ -65,7 +69,9 @@ values = st.lists(st.floats(-5, 5) | st.just(float("nan")), min_size=1, max_size
 def test_probabilities_over_what_is_left_add_up_to_one(
     values: list[float], temperature: float, left: st.DataObject
 ) -> None:
-    mask = np.array(left.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values)).filter(any)))
+    mask = np.array(
+        left.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values)).filter(any))
+    )
 
     chances = softmax(standardised(np.array(values)), mask, temperature)
 

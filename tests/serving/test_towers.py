@@ -58,10 +58,14 @@ def test_numpy_and_jax_compute_the_same_vectors() -> None:
     inputs, person = towers.inputs(catalog), a_person([0, 1], [1.0, 0.3])
     in_jax = VideoInputs(*(jnp.asarray(column) for column in inputs))
 
-    users = user_vectors(towers.params, *map(jnp.asarray, person), seen_vectors(towers.params, in_jax), jnp)
+    profile, rows, weights = map(jnp.asarray, person)
+    seen = seen_vectors(towers.params, in_jax)
+    users = user_vectors(towers.params, profile, rows, weights, seen, jnp)
 
     np.testing.assert_allclose(towers.users(*person, towers.seen(inputs)), users, atol=1e-5)
-    np.testing.assert_allclose(towers.videos(inputs), video_vectors(towers.params, in_jax, jnp)[:-1], atol=1e-5)
+    np.testing.assert_allclose(
+        towers.videos(inputs), video_vectors(towers.params, in_jax, jnp)[:-1], atol=1e-5
+    )
 
 
 def test_a_video_never_trained_on_has_a_vector_of_its_content() -> None:
@@ -105,9 +109,13 @@ def test_people_are_answered_alike_alone_and_in_a_crowd() -> None:
     seen = towers.seen(towers.inputs(a_catalog()))
     profile, rows, weights = a_person([0, 2], [1.0, 0.5])
 
-    crowd = towers.users(np.repeat(profile, 9_000, 0), np.repeat(rows, 9_000, 0), np.repeat(weights, 9_000, 0), seen)
+    crowd = towers.users(
+        np.repeat(profile, 9_000, 0), np.repeat(rows, 9_000, 0), np.repeat(weights, 9_000, 0), seen
+    )
 
-    np.testing.assert_allclose(crowd, np.repeat(towers.users(profile, rows, weights, seen), 9_000, 0), atol=1e-6)
+    np.testing.assert_allclose(
+        crowd, np.repeat(towers.users(profile, rows, weights, seen), 9_000, 0), atol=1e-6
+    )
 
 
 def test_a_profile_code_beyond_the_table_is_an_answer_not_an_error() -> None:

@@ -1,4 +1,4 @@
-"""KuaiRand told in our events: what the log says is kept, what it does not say is null, what is broken is named."""
+"""KuaiRand in our events: what it says is kept, what it does not say is null, what is broken is named."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ import pytest
 
 from feature_repo.log import EventLog
 from pipelines.adapters import kuairand
-from pipelines.adapters.kuairand import BadRealLogs, ingest, read_folder, starting_state
+from pipelines.adapters.kuairand import ingest
+from pipelines.adapters.kuairand_files import (
+    REACTION_COLUMNS,
+    BadRealLogs,
+    folder_in,
+    read_folder,
+    starting_state,
+)
 from tests.pipelines.adapters.conftest import HOUR_MS, NOON_MS, impressions, users, videos
 
 AFolder = Callable[..., Path]
@@ -30,20 +37,23 @@ def a_log(tmp_path: Path) -> EventLog:
 def test_a_row_is_one_request_of_one_impression_named_by_its_number(a_folder: AFolder) -> None:
     served = events_of(a_folder(), "served")
 
-    assert [0, 1, 2] == served["request_id"].to_list()
-    assert [0, 64, 128] == served["impression_id"].to_list()
+    assert served["request_id"].to_list() == [0, 1, 2]
+    assert served["impression_id"].to_list() == [0, 64, 128]
 
 
 def test_what_the_log_does_not_say_is_null(a_folder: AFolder) -> None:
     served = events_of(a_folder(), "served")
 
-    assert ["propensity", "source", "features", "features_time"] == [
-        name for name in served.columns if served[name].null_count() == 3
+    assert [name for name in served.columns if served[name].null_count() == 3] == [
+        "propensity",
+        "source",
+        "features",
+        "features_time",
     ]
 
 
 def test_the_surface_is_the_tab(a_folder: AFolder) -> None:
-    assert [1, 0, 4] == events_of(a_folder(), "served")["surface"].to_list()
+    assert events_of(a_folder(), "served")["surface"].to_list() == [1, 0, 4]
 
 
 def test_an_event_is_known_when_it_happens_in_utc(a_folder: AFolder) -> None:
@@ -55,17 +65,17 @@ def test_an_event_is_known_when_it_happens_in_utc(a_folder: AFolder) -> None:
 def test_the_day_is_that_of_utc_plus_8_whatever_the_date_column_says(a_folder: AFolder) -> None:
     days = read_folder(a_folder()).impressions["day"].to_list()
 
-    assert [25, 25, 26] == [day.day for day in days]
+    assert [day.day for day in days] == [25, 25, 26]
 
 
 def test_a_watch_of_nothing_is_told_and_a_duration_of_zero_is_unknown(a_folder: AFolder) -> None:
     watched = events_of(a_folder(), "watched").row(1, named=True)
 
-    assert (0, None) == (watched["watched_ms"], watched["duration_ms"])
+    assert (watched["watched_ms"], watched["duration_ms"]) == (0, None)
 
 
 def test_every_flag_that_is_set_is_a_reaction(a_folder: AFolder) -> None:
-    flags = {flag: [1, 0, 0] for flag in kuairand.REACTION_COLUMNS}
+    flags: dict[str, list[object]] = {flag: [1, 0, 0] for flag in REACTION_COLUMNS}
     folder = a_folder(impressions_a=impressions(**flags))
 
     assert {"like", "comment", "share", "profile", "hide"} == set(events_of(folder, "reacted")["reaction"])
@@ -74,7 +84,7 @@ def test_every_flag_that_is_set_is_a_reaction(a_folder: AFolder) -> None:
 def test_a_follow_names_the_author_of_the_video(a_folder: AFolder) -> None:
     folder = a_folder(impressions_a=impressions(is_follow=[1, 0, 0]))
 
-    assert [(1, 500)] == events_of(folder, "followed").select("user_id", "creator_id").rows()
+    assert events_of(folder, "followed").select("user_id", "creator_id").rows() == [(1, 500)]
 
 
 def test_a_follow_on_an_unlisted_video_is_dropped_and_counted(a_folder: AFolder, a_log: EventLog) -> None:
@@ -82,10 +92,9 @@ def test_a_follow_on_an_unlisted_video_is_dropped_and_counted(a_folder: AFolder,
 
     counts = ingest(folder, a_log)
 
-    assert (0, 1, 1) == tuple(
-        counts[name]
-        for name in ("followed", "follows_of_unknown_creators", "impressions_of_unknown_videos")
-    )
+    assert tuple(
+        counts[name] for name in ("followed", "follows_of_unknown_creators", "impressions_of_unknown_videos")
+    ) == (0, 1, 1)
 
 
 def test_an_upload_is_dated_to_the_start_of_its_day_in_utc_plus_8(a_folder: AFolder) -> None:
@@ -95,19 +104,19 @@ def test_an_upload_is_dated_to_the_start_of_its_day_in_utc_plus_8(a_folder: AFol
 
 
 def test_the_topic_is_the_first_tag_that_is_a_topic_code(a_folder: AFolder) -> None:
-    assert [39, 6, None] == events_of(a_folder(), "uploaded")["topic"].to_list()
+    assert events_of(a_folder(), "uploaded")["topic"].to_list() == [39, 6, None]
 
 
 def test_bands_are_places_in_order_and_unknown_words_are_null(a_folder: AFolder) -> None:
     joined = events_of(a_folder(), "joined").sort("user_id")
 
-    assert [(7, 2, 7), (None, 0, None)] == joined.select("activity_band", "fans_band", "follows_band").rows()
+    assert joined.select("activity_band", "fans_band", "follows_band").rows() == [(7, 2, 7), (None, 0, None)]
 
 
 def test_country_device_and_age_are_never_invented(a_folder: AFolder) -> None:
     joined = events_of(a_folder(), "joined")
 
-    assert 6 == sum(joined[name].null_count() for name in ("country", "device", "age_band"))
+    assert sum(joined[name].null_count() for name in ("country", "device", "age_band")) == 6
 
 
 def test_nobody_acts_before_joining(a_folder: AFolder) -> None:
@@ -120,10 +129,12 @@ def test_nobody_acts_before_joining(a_folder: AFolder) -> None:
 
 
 def test_unordered_rows_are_sorted_counted_and_keep_their_number(a_folder: AFolder) -> None:
-    folder = read_folder(a_folder(impressions_a=impressions(time_ms=[NOON_MS, NOON_MS - HOUR_MS, NOON_MS + 1])))
+    folder = read_folder(
+        a_folder(impressions_a=impressions(time_ms=[NOON_MS, NOON_MS - HOUR_MS, NOON_MS + 1]))
+    )
 
-    assert 1 == folder.disordered
-    assert [1, 0, 2] == folder.impressions["request_id"].to_list()
+    assert folder.disordered == 1
+    assert folder.impressions["request_id"].to_list() == [1, 0, 2]
 
 
 def test_exact_repeats_are_kept_as_impressions_of_their_own(a_folder: AFolder, a_log: EventLog) -> None:
@@ -131,7 +142,7 @@ def test_exact_repeats_are_kept_as_impressions_of_their_own(a_folder: AFolder, a
 
     counts = ingest(a_folder(impressions_a=pl.concat([rows, rows[:1]])), a_log)
 
-    assert (4, 1) == (counts["watched"], counts["repeats_kept"])
+    assert (counts["watched"], counts["repeats_kept"]) == (4, 1)
 
 
 def test_files_are_read_in_the_order_of_their_names(a_folder: AFolder) -> None:
@@ -139,7 +150,7 @@ def test_files_are_read_in_the_order_of_their_names(a_folder: AFolder) -> None:
 
     folder = read_folder(a_folder(impressions_b=later))
 
-    assert (6, 0) == (folder.impressions.height, folder.disordered)
+    assert (folder.impressions.height, folder.disordered) == (6, 0)
 
 
 def test_ingesting_twice_changes_nothing(a_folder: AFolder, a_log: EventLog) -> None:
@@ -155,7 +166,7 @@ def test_ingesting_twice_changes_nothing(a_folder: AFolder, a_log: EventLog) -> 
 def test_only_days_through_until_are_ingested(a_folder: AFolder, a_log: EventLog) -> None:
     counts = ingest(a_folder(), a_log, until=dt.date(2022, 4, 25))
 
-    assert (2, 1) == (counts["served"], counts["rows_after_the_last_day"])
+    assert (counts["served"], counts["rows_after_the_last_day"]) == (2, 1)
 
 
 def test_another_folder_takes_the_place_of_the_one_before(a_folder: AFolder, a_log: EventLog) -> None:
@@ -165,7 +176,7 @@ def test_another_folder_takes_the_place_of_the_one_before(a_folder: AFolder, a_l
     counts = ingest(a_folder(impressions_a=later), a_log)
 
     assert counts["parts_of_another_folder_removed"] > 0
-    assert [27] == sorted({moment.day for moment in a_log.read("served")["event_time"]})
+    assert sorted({moment.day for moment in a_log.read("served")["event_time"]}) == [27]
 
 
 def test_an_until_before_the_first_day_says_which_day_is_first(a_folder: AFolder, a_log: EventLog) -> None:
@@ -176,7 +187,7 @@ def test_an_until_before_the_first_day_says_which_day_is_first(a_folder: AFolder
 def test_a_parent_of_the_folder_will_do(a_folder: AFolder, tmp_path: Path) -> None:
     a_folder().rename(tmp_path / "kuairand_pure")
 
-    assert tmp_path / "kuairand_pure" == kuairand.folder_in(tmp_path)
+    assert tmp_path / "kuairand_pure" == folder_in(tmp_path)
 
 
 def test_an_empty_folder_is_refused_with_the_remedy(tmp_path: Path) -> None:
@@ -186,15 +197,31 @@ def test_an_empty_folder_is_refused_with_the_remedy(tmp_path: Path) -> None:
 
 BROKEN = {
     "a missing column": ("impressions_a", impressions().drop("tab"), "'tab' is missing"),
-    "text for numbers": ("impressions_a", impressions(tab=["a", "b", "c"]), "'tab' is String, must be numbers"),
+    "text for numbers": (
+        "impressions_a",
+        impressions(tab=["a", "b", "c"]),
+        "'tab' is String, must be",
+    ),
     "numbers for text": ("videos_basic", videos(tag=[1, 2, 3]), "'tag' is Int64, must be text"),
     "a null id": ("impressions_a", impressions(user_id=[1, None, 1]), "'user_id' has 1 nulls"),
-    "a flag of 2": ("impressions_a", impressions(is_like=[0, 2, 0]), r"'is_like' has 1 values outside 0\.\.1"),
+    "a flag of 2": (
+        "impressions_a",
+        impressions(is_like=[0, 2, 0]),
+        r"'is_like' has 1 values outside 0",
+    ),
     "times in seconds": ("impressions_a", impressions(time_ms=[1, 2, 3]), "'time_ms' has 3 values outside"),
-    "a watch below zero": ("impressions_a", impressions(play_time_ms=[1, -1, 0]), "'play_time_ms' has 1 values"),
+    "a watch below zero": (
+        "impressions_a",
+        impressions(play_time_ms=[1, -1, 0]),
+        "'play_time_ms' has 1",
+    ),
     "two rows of a user": ("users", users(user_id=[1, 1]), "1 rows repeat a user_id"),
     "two rows of a video": ("videos_basic", videos(video_id=[10, 10, 10]), "2 rows repeat a video_id"),
-    "a day that is none": ("videos_basic", videos(upload_dt=["x", "2022-04-10", "2022-04-10"]), "has 'x', must be"),
+    "a day that is none": (
+        "videos_basic",
+        videos(upload_dt=["x", "2022-04-10", "2022-04-10"]),
+        "has 'x', must",
+    ),
     "no rows": ("impressions_a", impressions()[:0], "has no rows"),
 }
 
@@ -242,11 +269,11 @@ def test_the_history_is_a_state_known_at_the_end_of_its_last_day_oldest_first(a_
 
     assert state is not None
     assert int(dt.datetime(2022, 4, 24, 16, tzinfo=dt.UTC).timestamp()) * 1_000_000 == state.known_us
-    assert [(1, 10), (1, 11), (2, 12)] == state.watched.select("user_id", "video_id").rows()
+    assert state.watched.select("user_id", "video_id").rows() == [(1, 10), (1, 11), (2, 12)]
 
 
 def test_the_history_is_never_an_event(a_folder: AFolder, a_log: EventLog) -> None:
-    assert 3 == ingest(a_folder(history_tail50_to_20220424=a_tail()), a_log)["watched"]
+    assert ingest(a_folder(history_tail50_to_20220424=a_tail()), a_log)["watched"] == 3
 
 
 def test_the_whole_number_of_past_impressions_is_kept_where_it_is_told(a_folder: AFolder) -> None:
@@ -255,7 +282,7 @@ def test_the_whole_number_of_past_impressions_is_kept_where_it_is_told(a_folder:
     state = starting_state(a_folder(history_tail50_to_20220424=a_tail(), history_users=lengths))
 
     assert state is not None
-    assert [(1, 70), (2, 1)] == state.impressions.rows()
+    assert state.impressions.rows() == [(1, 70), (2, 1)]
 
 
 def test_a_folder_without_history_has_no_starting_state(a_folder: AFolder) -> None:
@@ -266,7 +293,7 @@ def test_a_folder_without_history_has_no_starting_state(a_folder: AFolder) -> No
 def real_logs() -> Path:
     folder = Path(os.environ.get("REAL_LOGS") or "var/real_logs")
     try:
-        return kuairand.folder_in(folder)
+        return folder_in(folder)
     except BadRealLogs as none:
         pytest.skip(f"no real logs here: {none}")
 

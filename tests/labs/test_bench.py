@@ -1,0 +1,114 @@
+"""Does the benchmark measure what it says, and leave nothing running? Against a server of twenty lines."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labs.bench.bench_serving import stage_means, stages_of
+from labs.bench.clients import Client, Refused
+from labs.bench.drives import Drive, drive, watched
+from labs.bench.latencies import latency, ratio_at_p50
+from labs.bench.servers import NeverReady, Server, running
+
+FAKE = """
+import json, os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Fake(BaseHTTPRequestHandler):
+    protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
+    def answer(self, status, body):
+        raw = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+    def do_GET(self):
+        self.answer(200 if self.path == "/readyz" else 404, {})
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        item = {"impression_id": 1, "video_id": 2}
+        slate = {"request_id": asked.get("user_id"), "served_at_us": 5, "items": [item] * 10}
+        self.answer(200, slate if self.path == "/v1/feed" else {"stored": len(asked["events"])})
+    def log_message(self, *_): pass
+
+ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Fake).serve_forever()
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running("fake", ["-c", FAKE], {}, tmp_path_factory.mktemp("fake") / "printed.txt") as fake:
+        yield fake
+
+
+def test_a_server_is_ended_when_its_block_is_left(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), running("fake", ["-c", FAKE], {}, tmp_path / "printed.txt") as fake:
+        raise RuntimeError
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(fake.pid, 0)
+
+
+def test_a_server_that_ends_early_is_reported_with_what_it_printed(tmp_path: Path) -> None:
+    with (
+        pytest.raises(NeverReady, match="no release here"),
+        running("broken", ["-c", "raise SystemExit('no release here')"], {}, tmp_path / "printed.txt"),
+    ):
+        pass
+
+
+def test_an_error_status_is_not_measured_as_an_answer(server: Server) -> None:
+    with Client(server.port) as client, pytest.raises(Refused, match="404"):
+        client.fetch("/nothing")
+
+
+def test_both_arms_are_driven_with_the_same_people(server: Server) -> None:
+    fast, slow = drive(server.port, server.port, range(1, 101), Drive(1, 10, time.monotonic() + 30))
+
+    assert sorted(fast.feeds) == list(range(1, 101))
+    assert sorted(slow.feeds) == [1, 11, 21, 31, 41, 51, 61, 71, 81, 91]
+    assert [len(times) for times in slow.paired_with(fast)] == [10, 10]
+    assert len(fast.events) == 100
+
+
+def test_four_at_once_serve_everybody_once(server: Server) -> None:
+    fast, _ = drive(server.port, server.port, range(1, 81), Drive(4, 20, time.monotonic() + 30))
+
+    assert sorted(fast.requests) == list(range(1, 81))
+
+
+def test_a_drive_ends_at_its_deadline(server: Server) -> None:
+    fast, _ = drive(server.port, server.port, range(1, 10_001), Drive(1, 10, time.monotonic()))
+
+    assert len(fast.feeds) < 100
+
+
+def test_watches_name_the_impressions_of_their_slate() -> None:
+    items = [{"impression_id": 64 + place, "video_id": place} for place in range(10)]
+
+    told = watched({"served_at_us": 9, "items": items}, person=3)
+
+    assert [event["impression_id"] for event in told] == [64, 65, 66]
+    assert len({event["event_id"] for event in told}) == 3
+
+
+def test_the_ratio_at_the_median_is_the_ratio_of_the_medians() -> None:
+    slow, fast = [30.0, 10.0, 20.0], [2.0, 1.0, 4.0]
+
+    found = ratio_at_p50(slow, fast, np.random.default_rng(0))
+
+    assert found.value == pytest.approx(20.0 / 2.0)
+    assert found.low <= found.value <= found.high
+    assert latency(slow).p50_ms == pytest.approx(20.0)
+
+
+def test_stage_means_are_of_the_requests_between_two_readings() -> None:
+    text = 'fourplanes_stage_ms_sum{stage="find"} 10.0\nfourplanes_stage_ms_count{stage="find"} 4.0\n'
+
+    assert stage_means({"find": (4.0, 2.0)}, stages_of(text)) == {"find": pytest.approx(3.0)}
