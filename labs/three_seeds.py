@@ -86,9 +86,13 @@ def main(argv: Sequence[str]) -> int:
     asked = parser.parse_args(argv)
     base = run_from_environment()
     seeds: dict[int, Mapping[str, Any]] = {}
-    for seed in (int(part) for part in asked.seeds.split(",")):
-        print(f"seed {seed}: log, training, true value …", flush=True)
-        seeds[seed] = answered(run_of(seed, base, asked.var))
+    try:
+        for seed in (int(part) for part in asked.seeds.split(",")):
+            print(f"seed {seed}: log, training, true value …", flush=True)
+            seeds[seed] = answered(run_of(seed, base, asked.var))
+    except CommandFailed as failed:
+        print(f"three-seeds: {failed}", file=sys.stderr)
+        return 1
     shown(seeds)
     unbeaten = {seed: figures["unbeaten"] for seed, figures in seeds.items()}
     path = write_report(base, "three-seeds", {"seeds": seeds, "unbeaten": unbeaten})

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.intervals import Interval
 from feature_repo.clock import DAY_US
 from feature_repo.log import EventLog
 from feature_repo.places import Places, Run, run_from_environment
@@ -164,18 +165,25 @@ def show(answer: Answered) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(
-        "policy", "satisfaction per impression", "session length", "share of headroom", "champion less it"
-    )
-    order = sorted(answer.worths, key=lambda name: -answer.worths[name].satisfaction.value)
-    for name in order:
-        each = answer.worths[name]
-        above = str(answer.margins[name].satisfaction) if name in answer.margins else ""
-        table.add_row(
-            name, str(each.satisfaction), str(each.session_length), f"{each.headroom.value:.0%}", above
-        )
-    table.caption = f"{answer.people} people, the same luck under every policy; 95 % intervals over people"
+    table = Table("policy", "satisfaction", "session length", "headroom", "champion less it", "longer by")
+    for name in sorted(answer.worths, key=lambda name: -answer.worths[name].satisfaction.value):
+        each, less = answer.worths[name], answer.margins.get(name)
+        margins = (short(less.satisfaction), short(less.session_length, 1)) if less else ("", "")
+        headroom = f"{each.headroom.value:.0%}"
+        table.add_row(name, short(each.satisfaction), short(each.session_length, 1), headroom, *margins)
+    table.caption = f"satisfaction per impression of {answer.people} people; 95 % intervals over people"
     Console().print(table)
+
+
+def short(of: Interval, digits: int = 2) -> str:
+    """An interval in as many digits as a table of six columns holds."""
+    return f"{of.value:.{digits}f} [{of.low:.{digits}f}, {of.high:.{digits}f}]"
+
+
+def told(release_id: str, beaten: str, not_beaten: str, unbeaten_rivals: Sequence[str]) -> None:
+    """One sentence: whom the champion beats with its whole interval, or whom it does not."""
+    said = f"{not_beaten} {', '.join(unbeaten_rivals)}" if unbeaten_rivals else beaten
+    print(f"champion {release_id} {said}")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -199,11 +207,17 @@ def main(argv: Sequence[str]) -> int:
         return 1
     show(answer)
     figures = answer.figures()
-    path = write_report(run, "true-value", figures)
-    verdict = (
-        f"not above {', '.join(figures['unbeaten'])}"
-        if figures["unbeaten"]
-        else "above every simple baseline"
+    told(
+        answer.release_id,
+        "satisfies more than every simple baseline",
+        "does not satisfy more than",
+        figures["unbeaten"],
     )
-    print(f"champion {answer.release_id} is {verdict}   {path}\nnext: make monitor")
+    told(
+        answer.release_id,
+        "keeps people longer than any",
+        "does not keep people longer than",
+        figures["unbeaten_in_session_length"],
+    )
+    print(f"report: {write_report(run, 'true-value', figures)}\nnext: make monitor")
     return 0

@@ -31,7 +31,7 @@ from feature_repo.places import Places
 from feature_repo.videos import VideoCatalog
 from pipelines.plan import Plan
 from pipelines.shell import Told
-from pipelines.splits import WITHOUT_SLATES
+from pipelines.splits import WITHOUT_SLATES, Window
 from pipelines.stages import file_digest, read_json, write_json
 from pipelines.train_towers import load as load_towers
 from pipelines.watches import history_of, labels_of, profiles_of
@@ -110,26 +110,20 @@ def _refuse_lost_rows(table: pl.DataFrame, stored: pl.DataFrame) -> None:
         )
 
 
-def snapshot(plan: Plan, towers: Towers, quantiles: list[DurationQuantiles], told: Told) -> pl.DataFrame:
-    """All ranker rows with labels, split and matrix columns; fills `quantiles` with the fit on the train
-    rows.
-    """
+def snapshot(plan: Plan, towers: Towers) -> tuple[pl.DataFrame, DurationQuantiles]:
+    """All ranker rows with labels, split and matrix columns, and watch-time quantiles of the train rows."""
+    parts = [labelled(plan, name, window) for name, window in plan.splits.ranker]
+    quantiles = fitted_quantiles(parts[0])
+    table = with_watch_quantile(pl.concat(parts), quantiles)
     catalog = VideoCatalog.from_log(plan.log)
-    tables = {
-        name: labels_of(plan.log, window).with_columns(asked_time(plan, name))
-        for name, window in plan.splits.ranker
-    }
-    quantiles.append(fitted_quantiles(tables["train"]))
-    parts = []
-    with told.progress("features of each split", len(tables)) as advance:
-        for name, table in tables.items():
-            columns = matrix_columns(plan.run.places, plan.log, catalog, towers, table)
-            matrix = assemble(columns, len(table))
-            features = [pl.Series(column, matrix[:, place]) for place, column in enumerate(COLUMNS)]
-            labelled = with_watch_quantile(table, quantiles[0]).rename({"surface": "served_surface"})
-            parts.append(labelled.with_columns(pl.lit(name).alias("split"), *features))
-            advance()
-    return pl.concat(parts)
+    matrix = assemble(matrix_columns(plan.run.places, plan.log, catalog, towers, table), len(table))
+    features = [pl.Series(column, matrix[:, place]) for place, column in enumerate(COLUMNS)]
+    return table.rename({"surface": "served_surface"}).with_columns(features), quantiles
+
+
+def labelled(plan: Plan, split: str, window: Window) -> pl.DataFrame:
+    """Labels of one split as they were known at its end, with the moment each row is asked about."""
+    return labels_of(plan.log, window).with_columns(asked_time(plan, split), pl.lit(split).alias("split"))
 
 
 def asked_time(plan: Plan, split: str) -> pl.Expr:
@@ -155,10 +149,10 @@ def fitted_quantiles(train: pl.DataFrame) -> DurationQuantiles:
 
 def make(plan: Plan, told: Told) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
-        quantiles: list[DurationQuantiles] = []
-        table = snapshot(plan, load_towers(plan.towers.needed(plan.work)), quantiles, told)
+        told.say("labels, features as of each impression, tower scores…")
+        table, quantiles = snapshot(plan, load_towers(plan.towers.needed(plan.work)))
         table.write_parquet(folder / SNAPSHOT, compression="zstd", compression_level=1)
-        (folder / "quantiles.json").write_text(quantiles[0].to_json(), encoding="utf-8")
+        (folder / "quantiles.json").write_text(quantiles.to_json(), encoding="utf-8")
         write_json(
             folder / "figures.json", figures(table) | {"snapshot_hash": file_digest(folder / SNAPSHOT)}
         )

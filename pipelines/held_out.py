@@ -17,7 +17,7 @@ from evaluation.intervals import Interval, bootstrap, bootstrap_of
 from evaluation.per_user import PerUser
 from evaluation.ranking import user_aucs, user_ndcgs
 from pipelines.plan import Plan
-from pipelines.release import Trained, scored
+from pipelines.release import Trained, predictions_of, scored
 from pipelines.shell import Told, shown
 from pipelines.splits import Window
 from pipelines.training_sets import Rows
@@ -32,7 +32,8 @@ def held_out_table(plan: Plan, told: Told) -> dict[str, Any]:
     """Every scorer's GAUC, nDCG@5 and mean, on every row of the held-out days whose label has matured."""
     trained = Trained.of(plan)
     test = trained.split("test")
-    predictions, rival = scored(trained, test)
+    predictions = predictions_of(plan.release.needed(plan.work))
+    rival = scored(trained, test, predictions)
     scores = {
         "model": predictions[LABEL],
         "value": rival.scores["value"],

@@ -16,7 +16,7 @@ from evaluation.gates import Verdict, calibrated, refused_by, verdicts
 from evaluation.intervals import Interval
 from pipelines.measures import advantage, best_baseline
 from pipelines.plan import Plan
-from pipelines.release import Trained, scored
+from pipelines.release import Trained, predictions_of, scored
 from pipelines.rescoring import value_of
 from pipelines.shell import Told
 from pipelines.stages import read_json
@@ -31,7 +31,7 @@ def found(
 ) -> dict[str, Interval | None]:
     """What every gate asks for, measured on the test rows."""
     test, seed = trained.split("test"), plan.run.seed
-    _, rival = scored(trained, test)
+    rival = scored(trained, test, predictions_of(plan.release.needed(plan.work)))
     ours = rival.scores["value"]
     best = rival.scores[best_baseline(test, rival)]
     theirs = None if incumbent is None else value_of(plan, incumbent, test)

@@ -18,7 +18,16 @@ from feature_repo.reports import git_commit
 from feature_repo.videos import VideoCatalog
 from pipelines.build_training_set import SNAPSHOT
 from pipelines.cards import data_card, model_card
-from pipelines.measures import Rivals, as_figures, best_baseline, head_figures, ranking_figures, rivals
+from pipelines.measures import (
+    Doubles,
+    Rivals,
+    Scores,
+    as_figures,
+    best_baseline,
+    head_figures,
+    ranking_figures,
+    rivals,
+)
 from pipelines.plan import Plan
 from pipelines.shell import Told
 from pipelines.slates import asked, exposure_versus_candidates, shifted, slate_overlap
@@ -32,6 +41,7 @@ from serving.releases import Notes, Release, read_release, write_release
 from serving.values import Values
 
 FEATURE_SERVICE = "ranker_v1"
+PREDICTIONS = "test_predictions.npz"
 REFERENCE_ROWS = 50_000
 """Newest train rows the candidates are compared with."""
 
@@ -86,17 +96,21 @@ def assembled(trained: Trained) -> Release:
     )
 
 
-def scored(trained: Trained, rows: Rows) -> tuple[dict[str, Any], Rivals]:
-    """Predictions of every head, and everybody's scores, on the same rows."""
-    predictions = trained.heads().predict(rows.matrix)
+def scored(trained: Trained, rows: Rows, predictions: Scores) -> Rivals:
+    """Everybody's scores on the same rows."""
     value = trained.values().value(predictions)
-    return predictions, rivals(rows, predictions, value, trained.logistic(), trained.plan.run.seed)
+    return rivals(rows, predictions, value, trained.logistic(), trained.plan.run.seed)
 
 
-def measured(trained: Trained, test: Rows) -> dict[str, Any]:
+def predictions_of(artifact: Artifact) -> dict[str, Doubles]:
+    """What every head said about the test rows when the release was measured."""
+    with np.load(artifact.path / PREDICTIONS, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays}
+
+
+def measured(trained: Trained, test: Rows, predictions: Scores) -> dict[str, Any]:
     """Figures on the test rows: per head, per scorer, and which baseline is the one to beat."""
-    predictions, rival = scored(trained, test)
-    seed = trained.plan.run.seed
+    rival, seed = scored(trained, test, predictions), trained.plan.run.seed
     return {
         "heads": as_figures(head_figures(test, predictions, seed)),
         "ranking": as_figures(ranking_figures(test, rival, seed)),
@@ -122,7 +136,10 @@ def write(trained: Trained, told: Told, folder: Path) -> None:
     """The stage's artifact: the release directory and its figures."""
     plan, release = trained.plan, assembled(trained)
     told.say("measuring on the test rows…")
-    metrics = measured(trained, trained.split("test"))
+    test = trained.split("test")
+    predictions = trained.heads().predict(test.matrix)
+    np.savez(folder / PREDICTIONS, **predictions)  # type: ignore[arg-type]
+    metrics = measured(trained, test, predictions)
     heads, rows = trained.figures(trained.ranker)["heads"], trained.figures(trained.rows)
     notes = Notes(
         git_commit=git_commit() or "",

@@ -132,7 +132,8 @@ def trained(
     log_q = log_frequencies(found.videos, len(inputs.id_rows))
 
     @jax.jit
-    def step(params: Any, state: Any, batch: Any, key: Any) -> tuple[Any, Any]:
+    def step(params: Any, state: Any, batch: Any, number: Any) -> tuple[Any, Any]:
+        key = jax.random.fold_in(jax.random.key(seed), number)
         slope = jax.grad(in_batch_loss)(
             params, batch, with_hidden_ids(videos, key, settings.hidden_ids), settings.shrink
         )
@@ -141,9 +142,8 @@ def trained(
 
     params = {name: jnp.asarray(values) for name, values in start.params.items()}
     state, rng = optimiser.init(params), np.random.default_rng([seed, 2])
-    keys = jax.random.split(jax.random.key(seed), max(1, steps(found, settings)))
     for number, rows in enumerate(batches(len(found.videos), settings, rng)):
-        params, state = step(params, state, batch_of(found, rows, log_q), keys[number])
+        params, state = step(params, state, batch_of(found, rows, log_q), np.uint32(number))
         told()
     return Towers(
         {name: np.asarray(values) for name, values in params.items()}, start.video_ids, start.creator_ids

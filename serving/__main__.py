@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,7 +71,8 @@ def _serve(listening: socket.socket, host: str, port: int) -> int:
     live = open_live(run.places, run.seed)
     app = create_app(live, run.places, lambda: _announce(live, f"http://{host}:{port}"))
     settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
-    uvicorn.Server(settings).run(sockets=[listening])
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has shut down
+        uvicorn.Server(settings).run(sockets=[listening])
     print("stopped", flush=True)
     return 0
 

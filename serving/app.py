@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
@@ -38,11 +39,11 @@ def create_app(live: Live, places: Places, announce: Callable[[], None] = lambda
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-        following = asyncio.create_task(_follow(live, places, announce))
+        stopping = asyncio.Event()
+        following = asyncio.create_task(_follow(live, places, announce, stopping))
         yield
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
+        stopping.set()
+        await following  # a thread cannot be cancelled: what it is doing ends before the journal is closed
         tell_health(live, places)
         live.close()
 
@@ -63,22 +64,36 @@ def tell_health(live: Live, places: Places) -> None:
     write_text_atomically(places.server / "health.json", json.dumps(live.health(), indent=2) + "\n")
 
 
-async def _follow(live: Live, places: Places, announce: Callable[[], None]) -> None:
-    """Every second: is another release champion? Every few seconds: tell our health."""
+async def _follow(live: Live, places: Places, announce: Callable[[], None], stopping: asyncio.Event) -> None:
+    """Every second: is another release champion? Every few seconds: tell our health. No failure ends it."""
     told, first = 0.0, True
-    while True:
-        swapped = await asyncio.to_thread(live.champion.follow)
+    while not stopping.is_set():
+        swapped = await asyncio.to_thread(_survived, live.champion.follow)
         if swapped or first:
-            gc.enable()
-            gc.collect()
-            gc.freeze()  # a full collection over what Feast and LightGBM keep costs 50 ms
-        if swapped or first:
+            _settle()
             announce()
         first = False
         if time.monotonic() - told > TELL_EVERY_S:
-            await asyncio.to_thread(tell_health, live, places)
+            await asyncio.to_thread(_survived, partial(tell_health, live, places))
             told = time.monotonic()
-        await asyncio.sleep(FOLLOW_EVERY_S)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), FOLLOW_EVERY_S)
+
+
+def _survived(step: Callable[[], bool | None]) -> bool:
+    """What a step of the loop answers; a step that fails is logged and tried again the next time."""
+    try:
+        return bool(step())
+    except Exception:  # a registry being written, a full disk: people are still being served
+        log.exception("following the champion failed; trying again")
+        return False
+
+
+def _settle() -> None:
+    """A full collection over what Feast and LightGBM keep costs 50 ms: take it out of every later one."""
+    gc.enable()
+    gc.collect()
+    gc.freeze()
 
 
 async def _page() -> HTMLResponse:

@@ -1,7 +1,7 @@
 """What a person would do with each candidate: one LightGBM model per objective, each with its calibrator.
 
-Boosters travel as LightGBM text and are scored on numpy with one thread: a second thread halves the median
-and wrecks the tail as soon as the other core is busy (LightGBM's workers spin while they wait).
+Boosters travel as LightGBM text and are scored on numpy, a request with one thread: a second thread halves
+the median and wrecks the tail as soon as the other core is busy (LightGBM's workers spin while they wait).
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from serving.calibrators import Calibrator
 HEADS = ("long_watch", "watch", "like", "share_or_follow", "negative")
 """Objectives in the order the value file weighs them; names are those of feature_repo.labels."""
 
+REQUEST_ROWS = 10_000
+"""Up to here a matrix may be a request's and gets one thread; a larger one is a pipeline's and gets all."""
+
 
 @dataclass(frozen=True)
 class Head:
@@ -30,7 +33,8 @@ class Head:
 
     def raw(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Scores before calibration; rows in, rows out."""
-        return np.asarray(self.booster.predict(matrix, num_threads=1), np.float64)
+        threads = 1 if len(matrix) <= REQUEST_ROWS else 0
+        return np.asarray(self.booster.predict(matrix, num_threads=threads), np.float64)
 
     def predict(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         return self.calibrator(self.raw(matrix))

@@ -34,7 +34,8 @@ PROFILE_WIDTH = 4
 DENSE = CONTENT_SIZE + 3
 """Content, then log duration, headline and production score; 0 where unknown."""
 TYPICAL_LOG_SECONDS = 4.3
-CHUNK = 8_192
+CHUNK = 1_024
+"""People at once: their gathered histories (2.6 MB) stay in a core's cache."""
 
 
 class VideoInputs(NamedTuple):
@@ -63,7 +64,7 @@ def user_vectors(
     none.
     """
     total = weights.sum(axis=1, keepdims=True)
-    taste = (seen[history_rows] * weights[:, :, None]).sum(axis=1) / (1.0 + total)
+    taste = (weights[:, None, :] @ seen[history_rows])[:, 0] / (1.0 + total)
     fields = xp.arange(len(PROFILE)) * PROFILE_CODES
     codes = xp.clip(profiles.astype("int32") + 1, 0, PROFILE_CODES - 1) + fields
     person = params["profile"][codes].reshape(profiles.shape[0], len(PROFILE) * PROFILE_WIDTH)

@@ -166,7 +166,7 @@ def show(figures: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    arms = Table("requests", "arm", "p50 ms", "p90 ms", "p99 ms", "n", "times faster at p50")
+    arms = Table("at once", "arm", "p50 ms", "p90 ms", "p99 ms", "n", "times faster at p50")
     for way in ("one_at_a_time", "four_at_a_time"):
         ratio = figures[way]["times_faster_at_p50"]
         told = f"{ratio['value']:.1f} [{ratio['low']:.1f}, {ratio['high']:.1f}]"
@@ -174,7 +174,11 @@ def show(figures: Mapping[str, Any]) -> None:
             row = figures[way][arm]
             cells = [f"{row[name]:.1f}" for name in ("p50_ms", "p90_ms", "p99_ms")]
             arms.add_row(
-                way.replace("_", " "), arm, *cells, str(row["requests"]), told if arm == "ours" else ""
+                way.removesuffix("_at_a_time"),
+                arm.replace("_", " "),
+                *cells,
+                str(row["requests"]),
+                told if arm == "ours" else "",
             )
         arms.add_section()
     stages = Table("stage of our server", "mean ms")
@@ -209,7 +213,8 @@ def main(argv: Sequence[str]) -> int:
         with scratch(run) as var, both_servers(run, var) as (ours, naive):
             figures = measured(ours, naive, people, asked)
     except (LookupError, NeverReady, Refused) as problem:
-        print(f"bench-serving: {problem.args[0]}", file=sys.stderr)
+        notes = getattr(problem, "__notes__", [])
+        print("\n".join([f"bench-serving: {problem.args[0]}", *notes]), file=sys.stderr)
         return 1
     figures |= {"same_slates": same, "compared_slates": len(compared), "load_average": os.getloadavg()[0]}
     show(figures)

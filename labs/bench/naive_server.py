@@ -8,6 +8,7 @@ nothing tuned.
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -43,10 +44,10 @@ class Naive:
         self.serving = naive_serving(places, self.clock())
         self.state = PeopleState.from_log(log, self.serving.world.catalog, self.clock())
         self.journal = Journal(places.journal)
+        self.request_ids = itertools.count(self.clock() // 1000 * REQUESTS_PER_MS)
 
     def feed(self, user_id: int, limit: int, surface: int, explore: bool) -> Answer:
-        now_us = self.clock()
-        query = self.state.query(user_id, now_us // 1000 * REQUESTS_PER_MS, now_us, limit, surface, explore)
+        query = self.state.query(user_id, next(self.request_ids), self.clock(), limit, surface, explore)
         funnel = self.serving.feed.rank(query, np.random.default_rng([self.seed, query.request_id]))
         self.journal.append(served_events(funnel, self.serving))
         return Answer(funnel, self.serving, not self.state.knows(user_id))

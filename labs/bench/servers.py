@@ -52,12 +52,14 @@ def _wait(process: subprocess.Popen[bytes], port: int, printed: Path, within_s: 
     deadline = time.monotonic() + within_s
     while not _is_ready(port):
         if process.poll() is not None or time.monotonic() > deadline:
-            ended = (
-                f"ended with {process.returncode}" if process.returncode is not None else "is still starting"
-            )
-            tail = printed.read_text(errors="replace")[-2000:]
-            raise NeverReady(f"not ready within {within_s:.0f} s ({ended}). It printed:\n{tail}")
+            code = process.returncode
+            ended = "is still starting" if code is None else f"ended with {code}"
+            raise NeverReady(f"not ready within {within_s:.0f} s ({ended}). It printed:\n{_end_of(printed)}")
         time.sleep(POLL_S)
+
+
+def _end_of(printed: Path) -> str:
+    return printed.read_text(errors="replace")[-2000:]
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -88,5 +90,8 @@ def running(
         try:
             _wait(process, port, printed, within_s)
             yield Server(name, port, process.pid, time.monotonic() - started)
+        except Refused as refused:
+            refused.add_note(f"The end of what {name} printed:\n{_end_of(printed)}")
+            raise
         finally:
             _end(process)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +17,7 @@ from fastapi.testclient import TestClient
 from feature_repo.journal import Journal
 from feature_repo.places import Places
 from serving import registry
-from serving.app import LARGEST_BODY, create_app
+from serving.app import LARGEST_BODY, _survived, create_app
 from serving.live import Live
 from serving.wire import MOST_EVENTS
 from tests.serving.builders import NOW_US, a_live, a_watch
@@ -280,6 +282,14 @@ def test_a_stopped_server_leaves_its_health(live: Live, places: Places) -> None:
     assert health["ms"]["predictions"]["n"] == 1
 
 
+def test_a_step_that_fails_does_not_stop_following() -> None:
+    def fails() -> bool:
+        raise OSError("the disk is full")
+
+    assert _survived(fails) is False
+    assert _survived(lambda: True) is True
+
+
 def test_a_taken_port_is_said_so_with_the_command_to_run() -> None:
     import socket
 
@@ -294,3 +304,19 @@ def test_a_taken_port_is_said_so_with_the_command_to_run() -> None:
 
     assert found.returncode == 1
     assert f"make serve PORT={port + 1}" in found.stderr
+
+
+def test_a_server_without_a_release_says_what_to_do_and_ctrl_c_stops_it_cleanly(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "serving", "--port", "0"]
+    started = {**os.environ, "VAR": str(tmp_path), "SCALE": "tiny"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=started
+    ) as server:
+        assert server.stdout is not None
+        said = [server.stdout.readline() for _ in range(2)]
+        server.send_signal(signal.SIGINT)
+        rest, trouble = server.communicate(timeout=30)
+
+    assert "http://127.0.0.1:" in said[0]
+    assert "make train" in said[1]
+    assert (server.returncode, rest, trouble) == (0, "stopped\n", "")
