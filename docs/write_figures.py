@@ -82,7 +82,7 @@ def train(figures: Figures) -> str:
     found = report(figures, LAPTOP, "train", "make train")
     metrics = {
         "gauc_yes": "per-user AUC of a yes",
-        "ndcg_at_10": "nDCG@10 of gain",
+        "ndcg_at_10": "nDCG@10 of realised value",
         "gauc_long_watch": "per-user AUC of long watch",
     }
     best_first = sorted(found["ranking"].items(), key=lambda item: -item[1]["gauc_yes"]["value"])

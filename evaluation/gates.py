@@ -68,6 +68,20 @@ BEATS_BASELINES = Gate(
     "a model that does not beat a count is a cost without a use",
 )
 
+SETTLED_TEST_ROWS = "test rows on which every act the value file prices has had its window"
+
+POWER = 0.02
+"""How far the comparison with logistic regression may fall short: what a tiny log can still tell apart."""
+
+AS_VALUABLE_AS_LOGISTIC = Gate(
+    "as_valuable_as_logistic",
+    "nDCG@10 of realised value (what happened, at the value file's prices), less logistic regression's",
+    SETTLED_TEST_ROWS,
+    "lower end above",
+    -POWER,
+    "value may give up long watches for acts that say more, not end up with less than a linear model",
+)
+
 NOT_WORSE_THAN_CHAMPION = Gate(
     "not_worse_than_champion",
     "per-user AUC of value, less the champion's (paired by user)",
@@ -112,6 +126,7 @@ NO_COLLAPSE = Gate(
 
 GATES: tuple[Gate, ...] = (
     BEATS_BASELINES,
+    AS_VALUABLE_AS_LOGISTIC,
     NOT_WORSE_THAN_CHAMPION,
     *(calibrated(head) for head in CALIBRATION_BOUNDS),
     NO_COLLAPSE,

@@ -89,6 +89,14 @@ class EventLog:
         """The end of the log: one microsecond after the latest event_time of these kinds (or of any)."""
         return max(high for _, high in self._ranges(kinds or tuple(KINDS))) + 1
 
+    def all_known_us(self) -> int:
+        """One microsecond after the newest known_time: from here on, all that is stored is known."""
+        known = [
+            self.scan(kind).select(pl.col("known_time").to_physical().max()).collect().item()
+            for kind in KINDS
+        ]
+        return max((moment for moment in known if moment is not None), default=0) + 1
+
     def ids_outside(self, kind: str, part: str, ids: pl.Series) -> pl.Series:
         """Which of these event ids other parts already hold."""
         others = [path for path in self.parts(kind) if path.stem != part]

@@ -94,7 +94,8 @@ def tower_scores(
     video.
     """
     inputs = towers.inputs(catalog)
-    profiles = profiles_of(log.read("joined"), table["user_id"].to_numpy())
+    times = table["asked_time"].to_physical().to_numpy()
+    profiles = profiles_of(log.read("joined"), table["user_id"].to_numpy(), times)
     users = towers.users(profiles, *history_of(histories, catalog), towers.seen(inputs))
     videos = towers.videos(inputs)
     rows = catalog.rows_of(table["video_id"].to_numpy())

@@ -20,7 +20,7 @@ from evaluation.slices import slices
 from feature_repo.clock import DAY_US
 from feature_repo.matrix import COLUMNS
 from feature_repo.videos import VideoCatalog
-from pipelines.measures import as_figures, gain_ndcg, head_figures, ranking_figures, rivals
+from pipelines.measures import Rivals, as_figures, head_figures, ranking_figures, rivals, value_ndcg
 from pipelines.past import world_then
 from pipelines.plan import Plan
 from pipelines.recall import unseen
@@ -95,19 +95,19 @@ def _recall(yes: pl.DataFrame, found: Mapping[int, Ints], seed: int) -> Interval
     )
 
 
-def by_slice(rows: Rows, scores: Mapping[str, Any], value: Any, seed: int) -> dict[str, Any]:
+def by_slice(rows: Rows, scores: Mapping[str, Any], rival: Rivals, seed: int) -> dict[str, Any]:
     """nDCG@10 of the value and every head's figures: all rows, new users, heavy users, new videos."""
     columns = {name: rows.matrix[:, COLUMNS.index(name)] for name in SLICE_COLUMNS}
     masks = slices(rows.table.select("user_id").with_columns(pl.Series(n, c) for n, c in columns.items()))
     return {
-        name: _slice(rows, mask, scores, value, seed) for name, mask in masks.items() if mask.sum() >= FEWEST
+        name: _slice(rows, mask, scores, rival, seed) for name, mask in masks.items() if mask.sum() >= FEWEST
     }
 
 
-def _slice(rows: Rows, mask: Any, scores: Mapping[str, Any], value: Any, seed: int) -> dict[str, Any]:
+def _slice(rows: Rows, mask: Any, scores: Mapping[str, Any], rival: Rivals, seed: int) -> dict[str, Any]:
     part, rng = rows.where(mask), np.random.default_rng([seed, 42])
     heads = head_figures(part, {name: said[mask] for name, said in scores.items()}, seed)
-    ndcg = bootstrap(gain_ndcg(part, value[mask]), rng)
+    ndcg = bootstrap(value_ndcg(part, rival.scores["value"][mask], rival.prices), rng)
     return {"rows": len(part), "ndcg_at_10": ndcg.as_figure(), "heads": as_figures(heads)}
 
 
@@ -144,8 +144,8 @@ def run(plan: Plan, told: Told) -> dict[str, Any]:
     test = trained.split("test")
     told.say(f"champion: version {version} ({release.release_id}), {len(test):,} test rows")
     predictions = predicted(plan, release, test)
-    value = Values.from_json(release.values).value(predictions)
-    everybody = rivals(test, predictions, value, trained.logistic(), seed)
+    values = Values.from_json(release.values)
+    everybody = rivals(test, predictions, values, trained.logistic(), seed)
     recall = source_recall(plan, release)
     found = asked(plan, release, ASKED)
     shown_to = exposure(found, VideoCatalog.from_log(plan.log), seed)
@@ -154,7 +154,7 @@ def run(plan: Plan, told: Told) -> dict[str, Any]:
         "release_id": release.release_id,
         "recall_next_day": {name: interval.as_figure() for name, interval in recall.items()},
         "ranking": as_figures(ranking_figures(test, everybody, seed)),
-        "slices": by_slice(test, predictions, value, seed),
+        "slices": by_slice(test, predictions, everybody, seed),
         "exposure": {name: interval.as_figure() for name, interval in shown_to.items()},
     }
     told.table("champion on the days held out", ("what", "figure"), closing(figures))
@@ -166,7 +166,7 @@ def closing(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [
         (f"recall on the next day, {name}", shown(row)) for name, row in figures["recall_next_day"].items()
     ]
-    for metric, words in (("gauc_yes", "per-user AUC of a yes"), ("ndcg_at_10", "nDCG@10 of gain")):
+    for metric, words in (("gauc_yes", "per-user AUC of a yes"), ("ndcg_at_10", "nDCG@10 of realised value")):
         rows += [(f"{words}, {name}", shown(row[metric])) for name, row in figures["ranking"].items()]
     for name, part in figures["slices"].items():
         rows += [(f"{name}: nDCG@10", shown(part["ndcg_at_10"]))]

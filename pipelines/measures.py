@@ -18,6 +18,7 @@ from evaluation.ranking import pooled_auc, user_aucs, user_ndcgs
 from feature_repo.matrix import COLUMNS
 from pipelines.training_sets import Rows
 from serving.heads import HEADS
+from serving.values import Values
 
 Doubles = npt.NDArray[np.float64]
 Scores = Mapping[str, Doubles]
@@ -33,51 +34,56 @@ class Rivals:
     """Scores of the same rows by the release's value, its retrieval, and what it must beat."""
 
     scores: Scores
+    prices: Mapping[str, float]
+    """What the value file says each act is worth: the prices of realised value."""
 
     def simple(self) -> Scores:
         return {name: self.scores[name] for name in SIMPLE}
 
 
-def rivals(rows: Rows, predictions: Scores, value: Doubles, logistic: Logistic, seed: int) -> Rivals:
+def rivals(rows: Rows, predictions: Scores, values: Values, logistic: Logistic, seed: int) -> Rivals:
     """Everybody's scores, by name."""
     ids = rows.table["impression_id"].to_numpy()
     return Rivals(
         {
-            "value": value,
+            "value": values.value(predictions),
             "long_watch head": predictions["long_watch"],
             "towers": rows.matrix[:, COLUMNS.index("tower_score")].astype(np.float64),
             "logistic": logistic.score(rows.matrix),
             **baseline_scores(rows.matrix, COLUMNS, ids, seed),
-        }
+        },
+        values.prices,
     )
 
 
-def gain_ndcg(rows: Rows, scores: Doubles) -> PerUser:
-    """nDCG@10 of graded relevance on the rows where gain is known; people who gained nothing have no say."""
-    mask = rows.judged
-    return user_ndcgs(rows.users[mask], rows.gains[mask], scores[mask], K, skip_empty=True)
+def value_ndcg(rows: Rows, scores: Doubles, prices: Mapping[str, float]) -> PerUser:
+    """nDCG@10 of realised value on the rows where every priced act is settled; who did nothing has no say."""
+    mask = rows.settled(prices)
+    return user_ndcgs(rows.users[mask], rows.realised(prices)[mask], scores[mask], K, skip_empty=True)
 
 
 def yes_gauc(rows: Rows, scores: Doubles) -> PerUser:
-    """Per-user AUC of a yes (long watch or like) on the rows where gain is known: what gates decide on."""
+    """Per-user AUC of a yes (long watch or like) on the rows where a yes has had its hour."""
     mask = rows.judged
     return user_aucs(rows.users[mask], rows.yeses[mask], scores[mask])
 
 
 def ranking_figures(rows: Rows, rival: Rivals, seed: int) -> dict[str, dict[str, Interval]]:
-    """Per scorer: per-user AUC of a yes, nDCG@10 of gain, per-user AUC and AUC of long watch."""
+    """Per scorer: per-user AUC of a yes, nDCG@10 of realised value, per-user AUC and AUC of long watch."""
     return {
-        name: _ranking(rows, scores, np.random.default_rng([seed, 11]))
+        name: _ranking(rows, scores, rival.prices, np.random.default_rng([seed, 11]))
         for name, scores in rival.scores.items()
     }
 
 
-def _ranking(rows: Rows, scores: Doubles, rng: np.random.Generator) -> dict[str, Interval]:
+def _ranking(
+    rows: Rows, scores: Doubles, prices: Mapping[str, float], rng: np.random.Generator
+) -> dict[str, Interval]:
     mask = rows.mature("long_watch")
     users, labels = rows.users[mask], rows.label("long_watch")[mask]
     return {
         "gauc_yes": bootstrap(yes_gauc(rows, scores), rng, RESAMPLES),
-        "ndcg_at_10": bootstrap(gain_ndcg(rows, scores), rng, RESAMPLES),
+        "ndcg_at_10": bootstrap(value_ndcg(rows, scores, prices), rng, RESAMPLES),
         "gauc_long_watch": bootstrap(user_aucs(users, labels, scores[mask]), rng, RESAMPLES),
         "auc_long_watch": bootstrap(pooled_auc(users, labels, scores[mask]), rng, RESAMPLES),
     }
@@ -150,6 +156,12 @@ def best_baseline(rows: Rows, rival: Rivals) -> str:
 def advantage(rows: Rows, ours: Doubles, theirs: Doubles, seed: int) -> Interval:
     """Per-user AUC of a yes of ours less theirs, paired by user."""
     return difference(yes_gauc(rows, ours), yes_gauc(rows, theirs), np.random.default_rng([seed, 13]))
+
+
+def value_over_logistic(rows: Rows, rival: Rivals, seed: int) -> Interval:
+    """nDCG@10 of realised value of the value's order less the logistic regression's, paired by user."""
+    ours, theirs = (value_ndcg(rows, rival.scores[name], rival.prices) for name in ("value", "logistic"))
+    return difference(ours, theirs, np.random.default_rng([seed, 14]))
 
 
 def as_figures(found: Mapping[str, Mapping[str, Interval]]) -> dict[str, dict[str, dict[str, float | int]]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from evaluation.gates import Verdict, calibrated, refused_by, verdicts
 from evaluation.intervals import Interval
-from pipelines.measures import advantage, best_baseline
+from pipelines.measures import advantage, best_baseline, value_over_logistic
 from pipelines.plan import Plan
 from pipelines.release import Trained, predictions_of, scored
 from pipelines.rescoring import value_of
@@ -37,6 +37,7 @@ def found(
     theirs = None if incumbent is None else value_of(plan, incumbent, test)
     return {
         "beats_baselines": advantage(test, ours, best, seed),
+        "as_valuable_as_logistic": value_over_logistic(test, rival, seed),
         "not_worse_than_champion": None if theirs is None else advantage(test, ours, theirs, seed),
         **{calibrated(head).name: _interval(figures["heads"][head]["calibration_error"]) for head in HEADS},
         "no_collapse": _interval(figures["slate_overlap"]),

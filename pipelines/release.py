@@ -98,8 +98,7 @@ def assembled(trained: Trained) -> Release:
 
 def scored(trained: Trained, rows: Rows, predictions: Scores) -> Rivals:
     """Everybody's scores on the same rows."""
-    value = trained.values().value(predictions)
-    return rivals(rows, predictions, value, trained.logistic(), trained.plan.run.seed)
+    return rivals(rows, predictions, trained.values(), trained.logistic(), trained.plan.run.seed)
 
 
 def predictions_of(artifact: Artifact) -> dict[str, Doubles]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +17,8 @@ from pipelines.splits import is_mature
 Mask = npt.NDArray[np.bool_]
 Doubles = npt.NDArray[np.float64]
 
-GAIN = {"long_watch": 1.0, "like": 2.0}
-"""What an impression was worth, seen afterwards: graded relevance for nDCG, in small integers so that one
-rare act does not decide a person's score. Only acts whose window is an hour, so that all rows but the last
-hour's count.
-"""
+YES = ("long_watch", "like")
+"""Acts by which a person says yes within the hour, so that all rows but the last hour's count."""
 
 
 @dataclass(frozen=True)
@@ -49,19 +47,24 @@ class Rows:
 
     @cached_property
     def judged(self) -> Mask:
-        """Rows on which every act that gains has had its time."""
-        return np.asarray(np.logical_and.reduce([self.mature(act) for act in GAIN]), np.bool_)
+        """Rows on which a yes has had its time."""
+        return self.settled(YES)
+
+    def settled(self, acts: Iterable[str]) -> Mask:
+        """Rows on which every one of these acts has had its time."""
+        return np.asarray(np.logical_and.reduce([self.mature(act) for act in acts]), np.bool_)
 
     @cached_property
     def yeses(self) -> Doubles:
         """1 where the person said yes: watched long, or liked."""
-        return np.asarray(self.gains > 0, np.float64)
+        return np.asarray(self.realised(dict.fromkeys(YES, 1.0)) > 0, np.float64)
 
-    @cached_property
-    def gains(self) -> Doubles:
-        """Graded relevance of each row, from its labels."""
-        worth = [weight * np.nan_to_num(self.label(act)) for act, weight in GAIN.items()]
-        return np.asarray(sum(worth), np.float64)
+    def realised(self, prices: Mapping[str, float]) -> Doubles:
+        """What happened, at these prices: the sum of price times label, and 0 where that is a loss (a gain in
+        nDCG cannot be negative).
+        """
+        worth = [price * np.nan_to_num(self.label(act)) for act, price in prices.items()]
+        return np.maximum(np.asarray(sum(worth), np.float64), 0.0)
 
 
 def read_rows(snapshot: Path, split: str | None = None) -> Rows:

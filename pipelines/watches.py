@@ -57,7 +57,7 @@ def people(
 ) -> People:
     """Each person with the profile they joined with and the history they had strictly before the moment."""
     histories = histories_before(watched, user_ids, times_us)
-    return People(user_ids, profiles_of(joined, user_ids), *history_of(histories, catalog))
+    return People(user_ids, profiles_of(joined, user_ids, times_us), *history_of(histories, catalog))
 
 
 def history_of(histories: Histories, catalog: VideoCatalog) -> tuple[Ints, npt.NDArray[np.float32]]:
@@ -66,8 +66,13 @@ def history_of(histories: Histories, catalog: VideoCatalog) -> tuple[Ints, npt.N
     return rows, np.where(rows < 0, np.float32(0), histories.weights)
 
 
-def profiles_of(joined: pl.DataFrame, user_ids: Ints) -> npt.NDArray[np.int16]:
-    """[n, len(PROFILE)] codes of each user's first join, -1 where the user or the code is unknown."""
+def profiles_of(joined: pl.DataFrame, user_ids: Ints, times_us: Ints) -> npt.NDArray[np.int16]:
+    """[n, len(PROFILE)] codes of each user's first join, -1 where the code, or at that moment the user, is
+    unknown.
+    """
     first = joined.sort("event_time").unique("user_id", keep="first")
-    asked = pl.DataFrame({"user_id": user_ids}).join(first, on="user_id", how="left", maintain_order="left")
-    return asked.select(pl.col(name).fill_null(-1).cast(pl.Int16) for name in PROFILE).to_numpy()
+    rows = pl.DataFrame({"user_id": user_ids, "asked_us": times_us})
+    asked = rows.join(first, on="user_id", how="left", maintain_order="left")
+    known = pl.col("known_time").to_physical() < pl.col("asked_us")
+    codes = (pl.when(known).then(pl.col(name)).fill_null(-1).cast(pl.Int16).alias(name) for name in PROFILE)
+    return asked.select(codes).to_numpy()

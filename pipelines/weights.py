@@ -39,7 +39,7 @@ KUAIRAND: Mapping[str, tuple[float, str]] = {
     "share_or_follow": (4.0, "worth four; some 150 in the log, so little can be learned of it"),
     "negative": (-10.0, "a hide outweighs ten long watches; some 130 in the log"),
 }
-"""For a log whose people we cannot ask: the worth training_sets.GAIN gives each act, not its rarity."""
+"""For a log whose people we cannot ask: what each act means, not its rarity."""
 
 WEIGHTS_OF = {"simulated": WEIGHTS, "kuairand": KUAIRAND}
 

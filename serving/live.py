@@ -168,7 +168,7 @@ def open_live(places: Places, seed: int) -> Live:
 
 def end_of(log: EventLog, waiting: Sequence[Any]) -> int:
     """One microsecond after everything the log and the journal know."""
-    ends = [0 if log.is_empty() else log.end_us()]
+    ends = [0 if log.is_empty() else log.all_known_us()]
     ends += [max(entry.event["event_time_us"], entry.event["known_time_us"]) + 1 for entry in waiting]
     return max(ends)
 

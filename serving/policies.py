@@ -27,7 +27,7 @@ class Policy:
     exploration: float = 0.02
     """Share of every slot's probability that is uniform over the remaining candidates: the support of
     off-policy evaluation. No item's propensity is below exploration / candidates."""
-    topic_penalty: float = 0.35
+    topic_penalty: float = 0.75
     """Standard deviations of value one earlier item of the same topic in the slate costs."""
     creator_penalty: float = 0.7
     """The same for one earlier item of the same creator."""

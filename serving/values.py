@@ -47,6 +47,11 @@ class Values:
         parts = [w.weight * np.asarray(predictions[w.act], np.float64) for w in self.weights]
         return np.asarray(sum(parts), np.float64)
 
+    @property
+    def prices(self) -> dict[str, float]:
+        """What each act is worth, by name."""
+        return {weight.act: weight.weight for weight in self.weights}
+
     def as_json(self) -> dict[str, Any]:
         """What value.json holds; the contribution is written for reviewers and ignored when read."""
         return {"weights": [{**asdict(w), "contribution": w.contribution} for w in self.weights]}

@@ -30,11 +30,17 @@ def some_rows(long_watch: list[int], like: list[int], mature: list[bool] | None 
     return Rows(table, np.zeros((n, len(COLUMNS)), np.float32))
 
 
-def test_a_row_gains_by_what_was_done() -> None:
+def test_a_long_watch_and_a_like_are_both_a_yes() -> None:
     rows = some_rows(long_watch=[0, 1, 0, 1], like=[0, 0, 1, 1])
 
-    assert rows.gains.tolist() == [0, 1, 2, 3]
     assert rows.yeses.tolist() == [0, 1, 1, 1]
+
+
+def test_what_happened_is_worth_its_price_and_a_loss_gains_nothing() -> None:
+    rows = some_rows(long_watch=[0, 1, 0, 1], like=[0, 0, 1, 1])
+
+    assert rows.realised({"long_watch": 1, "like": 15}).tolist() == [0, 1, 15, 16]
+    assert rows.realised({"long_watch": -1, "like": 15}).tolist() == [0, 0, 15, 14]
 
 
 def test_a_row_whose_hour_has_not_passed_is_not_judged() -> None:
