@@ -18,7 +18,8 @@ from typing import Any
 from feature_repo.places import Places, Run, run_from_environment
 from feature_repo.reports import read_report, write_report
 
-SEEDS = "7,8,9"
+SEEDS = "10,11,12"
+"""Not 7, 8 and 9, whose truth was looked at when the policy's topic penalty was set."""
 COMMANDS = (("simulator", "logs"), ("pipelines", "train"), ("labs", "true-value"))
 
 

@@ -65,11 +65,11 @@ def splits(logs: str, start_us: int, end_us: int, train_until: dt.date | None = 
     """Windows of a log over [start, end); everything after `train_until`, a day of that log, is held out."""
     offset = DAY_OFFSET_US.get(logs, 0)
     first = start_of(day_of(start_us - offset)) + offset
-    days = -(-(end_us - first) // DAY_US)
+    days = round((end_us - first) / DAY_US)  # a day that has just begun is part of the one before
     before = days - max(min(2, days - 5), 1, round(days * TEST_SHARE))
     if train_until is not None:
         before = (start_of(train_until) + DAY_US + offset - first) // DAY_US
-    _refuse_too_short(first - offset, days, before)
+    _refuse_too_short(first - offset, -(-(end_us - first) // DAY_US), before)
     calibrate = max(1, round(before * CALIBRATE_SHARE))
     towers = min(max(1, round(before * TOWER_SHARE.get(logs, 1 / 2))), before - calibrate - 1)
     cuts = [first + day * DAY_US for day in (0, towers, before - calibrate, before)]

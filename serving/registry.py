@@ -15,6 +15,7 @@ import os
 import shutil
 import sqlite3
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -69,6 +70,8 @@ def client(places: Places) -> MlflowClient:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow.tracking import MlflowClient
 
+    # MLflow's own mappings use an option SQLAlchemy is about to drop; nothing its users could mend.
+    warnings.filterwarnings("ignore", message=".*noload.*")
     for chatty in ("mlflow", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     places.registry.mkdir(parents=True, exist_ok=True)

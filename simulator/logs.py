@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +23,10 @@ from rich.progress import track
 from rich.table import Table
 
 from feature_repo.events import KINDS
+from feature_repo.labels import long_watch
 from feature_repo.log import EventLog
 from feature_repo.places import Run, run_from_environment
+from feature_repo.reports import write_report
 from simulator.days import days
 from simulator.observations import births_observed, day_observed
 from simulator.truth import World
@@ -47,6 +50,7 @@ def main(argv: list[str]) -> int:
     if run.logs != "simulated":
         console.print(f"LOGS is {run.logs!r}: its logs are real and nothing is simulated.")
         return 0
+    started = time.perf_counter()
     try:
         fresh = written(run, replace=asked.replace)
     except AnotherWorld as error:
@@ -54,7 +58,9 @@ def main(argv: list[str]) -> int:
         return 2
     if not fresh:
         console.print(f"The log of world {_identity(run)['seed']} at {run.scale} is there already: reused.")
-    console.print(_closing_table(run))
+    found = figures(run)
+    write_report(run, "logs", found | {"reused": not fresh, "seconds": time.perf_counter() - started})
+    console.print(_closing_table(run, found))
     console.print("next: make train")
     return 0
 
@@ -155,28 +161,21 @@ def _carry_over(log: Path, folder: Path) -> None:
             os.link(path, place)
 
 
-def _closing_table(run: Run) -> Table:
-    log = EventLog(run.places.log)
-    table = Table(title=f"{run.places.log}   seed {run.seed}", show_header=False)
-    for kind in KINDS:
-        table.add_row(kind, f"{log.scan(kind).select(pl.len()).collect().item():,}")
-    for name, value in _rates(log).items():
-        table.add_row(name, value)
-    return table
-
-
-def _rates(log: EventLog) -> dict[str, str]:
-    watched = pl.col("watched_ms")
+def figures(run: Run) -> dict[str, float]:
+    """What the log holds: rows of each kind, people and videos watched, two means of the watching."""
+    log, watched = EventLog(run.places.log), pl.col("watched_ms")
     rows = log.scan("watched").select(
-        people=pl.col("user_id").n_unique(),
-        videos=pl.col("video_id").n_unique(),
-        long_view=(watched >= pl.min_horizontal(pl.lit(18_000), "duration_ms")).mean(),
-        play_s=watched.mean() / 1000,
+        people_who_watched=pl.col("user_id").n_unique(),
+        videos_watched=pl.col("video_id").n_unique(),
+        long_view_share=long_watch(watched, pl.col("duration_ms")).mean(),
+        mean_play_s=watched.mean() / 1000,
     )
-    found = rows.collect().row(0, named=True)
-    return {
-        "people who watched": f"{found['people']:,}",
-        "videos watched": f"{found['videos']:,}",
-        "long view share": f"{found['long_view']:.3f}",
-        "mean play": f"{found['play_s']:.1f} s",
-    }
+    counts = {kind: log.scan(kind).select(pl.len()).collect().item() for kind in KINDS}
+    return counts | rows.collect().row(0, named=True)
+
+
+def _closing_table(run: Run, found: dict[str, float]) -> Table:
+    table = Table(title=f"{run.places.log}   seed {run.seed}", show_header=False)
+    for name, value in found.items():
+        table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else f"{value:.3f}")
+    return table

@@ -21,6 +21,12 @@ def test_fourteen_days_are_cut_6_4_2_2() -> None:
     assert days_of(splits("simulated", START + 5, START + 14 * DAY_US)) == [6, 4, 2, 2]
 
 
+def test_minutes_of_a_new_day_do_not_move_the_cuts() -> None:
+    found = splits("simulated", START, START + 14 * DAY_US + HOUR_US)
+
+    assert days_of(found) == [6, 4, 2, 2 + 1 / 24]
+
+
 def test_windows_follow_each_other_without_gap_or_overlap() -> None:
     found = splits("simulated", START, START + 14 * DAY_US)
     windows = [found.towers, found.train, found.calibrate, found.test]
