@@ -87,28 +87,62 @@ def train(figures: Figures) -> str:
     }
     best_first = sorted(found["ranking"].items(), key=lambda item: -item[1]["gauc_yes"]["value"])
     rows = [(name, *(interval(row[metric]) for metric in metrics)) for name, row in best_first]
-    said = f"Release `{found['release_id']}` on the held-out days, 95 % intervals by user; {took(figures)}:"
+    said = (
+        f"Release `{found['release_id']}` on the held-out days, with 95 % intervals by user.{took(figures)}"
+    )
     return f"{said}\n\n" + table(("scorer", *metrics.values()), rows)
 
 
 def took(figures: Figures) -> str:
-    """What `make train` took: the world's log, if it had to be lived, and every verb."""
+    """What `make train` took, the living of the world included; nothing where a part was reused."""
     verbs = figures["runs"].get(LAPTOP, {})
-    seconds = sum(verbs[verb]["figures"].get("seconds", 0.0) for verb in ("logs", "train") if verb in verbs)
-    return f"`make train` took {number(seconds, 0)} s"
+    found = [verbs[verb]["figures"] for verb in ("logs", "train") if verb in verbs]
+    if any(part.get("reused") for part in found):
+        return ""
+    seconds = number(sum(part.get("seconds", 0.0) for part in found), 0)
+    peak = found[-1].get("peak_memory_gib")
+    held = "" if peak is None else f", and at most {number(peak, 1)} GiB of memory"
+    return f" `make train` took {seconds} s{held}."
 
 
 def true_value(figures: Figures) -> str:
-    """What each policy is truly worth, one column per world."""
+    """What each policy is truly worth: satisfaction and session length, one column per world."""
     worlds = report(figures, LAPTOP, "three-seeds", "make three-seeds")["seeds"]
-    policies = list(next(iter(worlds.values()))["policies"])
-    rows = [
-        (name, *(interval(world["policies"][name]["satisfaction"]) for world in worlds.values()))
-        for name in policies
-    ]
     headroom = [interval(world["policies"]["champion"]["share_of_headroom"], 2) for world in worlds.values()]
-    rows.append(("champion's share of the headroom", *headroom))
-    return table(("satisfaction per impression", *(f"seed {seed}" for seed in worlds)), rows)
+    return "\n\n".join(
+        [
+            table(
+                ("satisfaction per impression", *(f"seed {seed}" for seed in worlds)),
+                [*worths(worlds, "satisfaction", 3), ("champion's share of the headroom", *headroom)],
+            ),
+            table(
+                ("impressions per session", *(f"seed {seed}" for seed in worlds)),
+                worths(worlds, "session_length", 1),
+            ),
+        ]
+    )
+
+
+def worths(worlds: Figures, unit: str, digits: int) -> list[tuple[str, ...]]:
+    """Every policy in one unit, the best first, and what the champion has above the best baseline."""
+    means = {
+        name: sum(world["policies"][name][unit]["value"] for world in worlds.values())
+        for name in next(iter(worlds.values()))["policies"]
+    }
+    best_first = sorted(means, key=lambda name: -means[name])
+    rows = [
+        (name, *(interval(world["policies"][name][unit], digits) for world in worlds.values()))
+        for name in best_first
+    ]
+    above = [above_the_best(world, unit, digits) for world in worlds.values()]
+    return [*rows, ("**champion less the best baseline**", *above)]
+
+
+def above_the_best(world: Figures, unit: str, digits: int) -> str:
+    """The champion less the baseline that comes nearest to it in this world, paired by person."""
+    less = world["champion_less"]
+    best = min(less, key=lambda name: less[name][unit]["value"])
+    return f"**{interval(less[best][unit], digits)}** ({best})"
 
 
 def kuairand(figures: Figures) -> str:
@@ -167,9 +201,16 @@ def bench_serving(figures: Figures) -> str:
         for way in ("one_at_a_time", "four_at_a_time")
         for arm in ("ours", "naive")
     ]
-    stages = ", ".join(f"{stage} {number(ms, 2)}" for stage, ms in found["stage_ms"].items())
-    arms = table(("server", "p50 ms", "p99 ms", "requests"), rows)
-    return f"{bench_conditions(found)}\n\n{arms}\n\nMean milliseconds per stage of ours: {stages}."
+    arms = table(("server", "p50 ms", "p90 ms", "p99 ms", "requests"), rows)
+    return f"{bench_conditions(found)}\n\n{arms}\n\nMean milliseconds per stage of ours: {stages(found)}."
+
+
+def stages(found: Figures) -> str:
+    """Stages of one feed in their order, then the whole request; other routes are not part of it."""
+    told = {stage: ms for stage, ms in found["stage_ms"].items() if not stage.startswith("http ")}
+    if (whole := found["stage_ms"].get("http /v1/feed")) is not None:
+        told["whole request"] = whole
+    return ", ".join(f"{stage} {number(ms, 2)}" for stage, ms in told.items())
 
 
 def bench_conditions(found: Figures) -> str:
@@ -185,7 +226,8 @@ def bench_conditions(found: Figures) -> str:
 def latency_row(found: Figures, arm: str, way: str) -> tuple[str, ...]:
     row = found[way][arm]
     name = f"{arm}, {way.replace('_', ' ')}"
-    return (name, number(row["p50_ms"], 1), number(row["p99_ms"], 1), f"{row['requests']:,}")
+    milliseconds = (number(row[quantile], 1) for quantile in ("p50_ms", "p90_ms", "p99_ms"))
+    return (name, *milliseconds, f"{row['requests']:,}")
 
 
 def session(figures: Figures) -> str:

@@ -8,7 +8,7 @@ first.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,6 +27,11 @@ SIMPLE: Mapping[str, tuple[str, float]] = {
     "user_topic_rate": ("user_topic_long_watch_rate_14d", 1.0),  # this user's long watches in this topic
 }
 """Name: (column of the matrix, sign)."""
+
+BLOCK_ROWS = 16_384
+"""Rows of a design held in float64 at a time: 10 MB at 80 inputs."""
+NEWTON_STEP = 1e-6
+"""Largest change of a weight at which the search ends; Newton's next step would be its square."""
 
 PRIOR_IMPRESSIONS = 20.0
 """A rate counts as if this many impressions at the mean had been seen before."""
@@ -65,11 +70,20 @@ def known(column: F64) -> F64:
     return np.where(missing, column[~missing].mean() if not missing.all() else 0.0, column)
 
 
+Levels = Mapping[str, tuple[float, ...]]
+"""Column of codes: the codes that get an indicator."""
+
+
 @dataclass(frozen=True)
 class Logistic:
-    """Logistic regression: P = sigmoid(intercept + weights . (x - means) / scales)."""
+    """Logistic regression: P = sigmoid(intercept + weights . (x - means) / scales).
+
+    x is the row with every column of codes replaced by one indicator per code seen in training, so that a
+    code is a name and not a quantity; of an unknown or unseen code all indicators are 0.
+    """
 
     columns: tuple[str, ...]
+    levels: Levels
     means: tuple[float, ...]
     scales: tuple[float, ...]
     weights: tuple[float, ...]
@@ -77,8 +91,12 @@ class Logistic:
 
     def score(self, matrix: Matrix) -> F64:
         """Probabilities f64[n] of rows [n, columns] in this object's column order; NaN counts as the mean."""
-        rows = standardised(matrix, np.array(self.means), np.array(self.scales))
-        return sigmoid(rows @ np.array(self.weights) + self.intercept)
+        means, scales = np.array(self.means), np.array(self.scales)
+        weights, said = np.array(self.weights), np.empty(len(matrix))
+        for block in blocks(len(matrix)):
+            rows = standardised(encoded(matrix[block], self.columns, self.levels), means, scales)
+            said[block] = sigmoid(rows @ weights + self.intercept)
+        return said
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1)
@@ -87,30 +105,74 @@ class Logistic:
     def from_json(text: str) -> Logistic:
         fields = json.loads(text)
         rows = {name: tuple(fields[name]) for name in ("columns", "means", "scales", "weights")}
-        return Logistic(**rows, intercept=float(fields["intercept"]))
+        levels = {name: tuple(codes) for name, codes in fields["levels"].items()}
+        return Logistic(**rows, levels=levels, intercept=float(fields["intercept"]))
 
 
-def fitted_logistic(columns: Sequence[str], matrix: Matrix, labels: Labels, l2: float = 1.0) -> Logistic:
+def fitted_logistic(
+    columns: Sequence[str], matrix: Matrix, labels: Labels, codes: Collection[str] = (), l2: float = 1.0
+) -> Logistic:
     """Maximum likelihood with penalty l2/2 |weights|^2 on standardised columns (intercept free), by Newton's
     method.
 
-    The same optimum as scikit-learn's LogisticRegression(C=1/l2). `matrix` [n, c], `labels` [n] of 0 and 1.
+    The same optimum as scikit-learn's LogisticRegression(C=1/l2). `matrix` [n, c], `labels` [n] of 0 and 1;
+    columns named in `codes` enter as indicators, neither centred nor scaled: a rare code is held back.
     """
     same_length(matrix=matrix, labels=labels)
-    means, scales = moments(matrix)
-    design = np.column_stack([standardised(matrix, means, scales), np.ones(len(matrix))])
-    truth, penalty = np.asarray(labels, np.float64), np.append(np.full(len(means), l2), 1e-9)
+    levels = levels_of(columns, matrix, codes)
+    means, scales = _moments_of_inputs(columns, matrix, levels)
+    design = np.ones((len(matrix), len(means) + 1), np.float32)
+    for block in blocks(len(matrix)):
+        design[block, :-1] = standardised(encoded(matrix[block], columns, levels), means, scales)
+    weights = _newton(design, np.asarray(labels, np.float64), np.append(np.full(len(means), l2), 1e-9))
+    fields = (_floats(means), _floats(scales), _floats(weights[:-1]))
+    return Logistic(tuple(columns), levels, *fields, intercept=float(weights[-1]))
+
+
+def levels_of(columns: Sequence[str], matrix: Matrix, codes: Collection[str]) -> Levels:
+    """The codes found in each column of codes, ascending; NaN is no code."""
+    found = {name: np.unique(column_of(matrix, columns, name)) for name in columns if name in codes}
+    return {name: _floats(values[~np.isnan(values)]) for name, values in found.items()}
+
+
+def encoded(matrix: Matrix, columns: Sequence[str], levels: Levels) -> F64:
+    """The other columns in their order, then an indicator per code: f64[n, inputs]."""
+    plain = [place for place, name in enumerate(columns) if name not in levels]
+    indicators = [
+        column_of(matrix, columns, name)[:, None] == np.array(codes)[None, :]
+        for name, codes in levels.items()
+    ]
+    return np.column_stack([np.asarray(matrix[:, plain], np.float64), *indicators])
+
+
+def _moments_of_inputs(columns: Sequence[str], matrix: Matrix, levels: Levels) -> tuple[F64, F64]:
+    """Moments of the plain columns; indicators stay as they are."""
+    plain = [place for place, name in enumerate(columns) if name not in levels]
+    means, scales = moments(matrix[:, plain])
+    indicators = sum(map(len, levels.values()))
+    return np.append(means, np.zeros(indicators)), np.append(scales, np.ones(indicators))
+
+
+def _newton(design: NDArray[np.float32], truth: F64, penalty: F64) -> F64:
+    """Weights where the penalised likelihood is flat; sums in float64, block by block."""
     weights = np.zeros(design.shape[1])
     for _ in range(30):
-        said = sigmoid(design @ weights)
-        slope = design.T @ (truth - said) - penalty * weights
-        curvature = design.T @ (design * (said * (1 - said))[:, None]) + np.diag(penalty)
+        slope, curvature = -penalty * weights, np.diag(penalty)
+        for block in blocks(len(design)):
+            rows = design[block].astype(np.float64)
+            said = sigmoid(rows @ weights)
+            slope += rows.T @ (truth[block] - said)
+            curvature += rows.T @ (rows * (said * (1 - said))[:, None])
         step = np.linalg.solve(curvature, slope)
         weights = weights + step
-        if np.abs(step).max() < 1e-8:
+        if np.abs(step).max() < NEWTON_STEP:
             break
-    fields = (_floats(means), _floats(scales), _floats(weights[:-1]))
-    return Logistic(tuple(columns), *fields, intercept=float(weights[-1]))
+    return weights
+
+
+def blocks(n: int) -> Iterator[slice]:
+    """Consecutive pieces of n rows."""
+    return (slice(start, start + BLOCK_ROWS) for start in range(0, n, BLOCK_ROWS))
 
 
 def moments(matrix: Matrix) -> tuple[F64, F64]:

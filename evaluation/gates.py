@@ -61,7 +61,7 @@ JUDGED_TEST_ROWS = "test rows on which a yes (long watch or like) has had its ho
 
 BEATS_BASELINES = Gate(
     "beats_baselines",
-    "per-user AUC of value, less that of the best simple baseline (paired by user)",
+    "per-user AUC of a yes: value's, less that of the best of five simple baselines (paired by user)",
     JUDGED_TEST_ROWS,
     "lower end above",
     0.0,
@@ -84,7 +84,7 @@ AS_VALUABLE_AS_LOGISTIC = Gate(
 
 NOT_WORSE_THAN_CHAMPION = Gate(
     "not_worse_than_champion",
-    "per-user AUC of value, less the champion's (paired by user)",
+    "per-user AUC of a yes: value's, less the champion's (paired by user)",
     JUDGED_TEST_ROWS,
     "lower end above",
     -MARGIN,

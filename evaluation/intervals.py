@@ -39,10 +39,6 @@ class Interval:
         """The whole interval lies above the bound; never true of NaN."""
         return self.low > bound
 
-    def is_below(self, bound: float) -> bool:
-        """The whole interval lies below the bound; never true of NaN."""
-        return self.high < bound
-
 
 Statistic = Callable[[F64], F64]
 """Column sums f64[r, c] of r resamples to the statistic of each, f64[r]."""

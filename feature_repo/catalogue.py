@@ -50,6 +50,7 @@ class Feature:
     low: float = 0.0
     high: float = ANY
     integer: bool = False  # a moment: int64, because float32 would be minutes off
+    codes: bool = False  # names written as numbers: 2 is no more than 1
     entity: str = ""  # user, video, creator, user_topic; request or pair if no view stores it
     view: str = ""  # the Feast view that stores it; "" if a pure function makes it
 
@@ -83,6 +84,10 @@ def _field(
     return Feature(name, "field", why, owner, low=low, high=high, integer=integer)
 
 
+def _codes(feature: Feature) -> Feature:
+    return replace(feature, codes=True)
+
+
 def _count(name: str, event: str, window_us: int, why: str, owner: str) -> Feature:
     return Feature(name, "count", why, owner, event, window_us, default=0.0)
 
@@ -97,12 +102,14 @@ _EVER = 3650 * DAY_US
 
 USER_PROFILE = _view(
     *("user_profile", ("user_id",), None, None),
-    _field("user_country", "language and taste differ by country", _GROWTH),
-    _field("user_device", "screen and network shape watching", _GROWTH),
-    _field("user_age_band", "taste differs by age", _GROWTH),
-    _field("user_activity_band", "the heaviest users are the pickiest (KuaiRand: .374 to .258)", _GROWTH),
-    _field("user_fans_band", "people who make videos watch differently", _GROWTH),
-    _field("user_follows_band", "people who follow many like more", _GROWTH),
+    _codes(_field("user_country", "language and taste differ by country", _GROWTH)),
+    _codes(_field("user_device", "screen and network shape watching", _GROWTH)),
+    _codes(_field("user_age_band", "taste differs by age", _GROWTH)),
+    _codes(
+        _field("user_activity_band", "the heaviest users are the pickiest (KuaiRand: .374 to .258)", _GROWTH)
+    ),
+    _codes(_field("user_fans_band", "people who make videos watch differently", _GROWTH)),
+    _codes(_field("user_follows_band", "people who follow many like more", _GROWTH)),
     _field("user_joined_us", "tenure is derived from it at request time", _GROWTH, integer=True),
 )
 
@@ -121,7 +128,7 @@ USER_STATS = _view(
 
 VIDEO_PROFILE = _view(
     *("video_profile", ("video_id",), None, None),
-    _field("video_topic", "taste is by topic first", _CREATORS, high=63.0),
+    _codes(_field("video_topic", "taste is by topic first", _CREATORS, high=63.0)),
     _field("video_duration_s", "long watch and watch time depend on length", _CREATORS),
     _field("video_headline_score", "does it promise more than it holds?", _INTEGRITY, low=-ANY),
     _field("video_production_score", "is it well made?", _CREATORS, low=-ANY),
@@ -172,7 +179,7 @@ def _derived(
 
 
 CONTEXT = (
-    _derived("request", "surface", "label rates differ by surface (KuaiRand: 38.6 % to 4.2 %)"),
+    _codes(_derived("request", "surface", "label rates differ by surface (KuaiRand: 38.6 % to 4.2 %)")),
     _derived(
         "request", "hour_of_day", "people watch differently at night; UTC, with its fraction", high=24.0
     ),
@@ -198,6 +205,9 @@ MODEL_FEATURES = (
 
 FEATURES = (*(f for view in VIEWS for f in view.features), *CONTEXT, *HISTORY_FEATURES, *MODEL_FEATURES)
 """Every feature, stored or derived."""
+
+CODES = tuple(feature.name for feature in FEATURES if feature.codes)
+"""Features whose numbers are names (or bands): a linear model needs one indicator per code."""
 
 DEFAULTS = {feature.name: feature.default for feature in FEATURES}
 

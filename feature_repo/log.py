@@ -16,7 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
-from feature_repo.clock import DAY_US, MINUTE_US, day_of, start_of
+from feature_repo.clock import MINUTE_US, day_of
 from feature_repo.events import KINDS, empty
 from feature_repo.reports import write_text_atomically
 from feature_repo.schemas import BadLog, validated, without_repeats
@@ -183,13 +183,27 @@ def _may_hold(path: Path, start_us: int | None, end_us: int | None) -> bool:
 
 
 def _refuse_foreign_columns(kind: str, parts: list[Path]) -> None:
-    """A file somebody else put there must have our columns and dtypes, or it is named and refused."""
+    """A file somebody else put there must have our columns and dtypes and no others, or it is named and
+    refused.
+    """
     for path in parts:
-        found = pl.read_parquet_schema(path)
+        found = _schema_of(kind, path)
         for column, dtype in KINDS[kind].items():
             if found.get(column) != dtype:
                 rule = f"{path.name} ({path.parent.name}) has {found.get(column)}, must be {dtype}"
                 raise BadLog(kind, column, rule, "remove or rewrite that file")
+        for column in found.keys() - KINDS[kind].keys():
+            rule = f"{path.name} ({path.parent.name}) has a column that is not in the schema"
+            raise BadLog(kind, column, rule, "remove or rewrite that file")
+
+
+def _schema_of(kind: str, path: Path) -> dict[str, pl.DataType]:
+    """Columns and dtypes of a file; one that ends early, or was never parquet, is named and refused."""
+    try:
+        return dict(pl.read_parquet_schema(path))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        rule = f"{path} is not a whole parquet file ({str(error).splitlines()[0]})"
+        raise BadLog(kind, "*", rule, "remove that file, or put back a whole one") from error
 
 
 def _refuse_part_name(part: str) -> None:
@@ -204,9 +218,3 @@ def _stamp(path: Path, known: dict[str, dict[str, str]], root: Path) -> dict[str
     if old.get("seen") == seen:
         return old
     return {"seen": seen, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-
-
-def days_between(start_us: int, end_us: int) -> list[int]:
-    """The first microseconds of every UTC day that [start, end) touches."""
-    first = start_of(day_of(start_us))
-    return list(range(first, end_us, DAY_US))

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from feature_repo.scales import SCALES
+
 
 @dataclass(frozen=True)
 class Places:
@@ -52,6 +54,15 @@ class Places:
         return self.root / "server"
 
 
+LOGS = ("simulated", "kuairand")
+LARGEST_SEED = 2**31 - 1
+"""The largest seed every library takes; LightGBM keeps it in 32 bits."""
+
+
+class BadSetting(ValueError):
+    """An environment variable that names nothing we know: what was found, what must hold."""
+
+
 @dataclass(frozen=True)
 class Run:
     """What the environment asked for: which logs, at what scale, from which seed."""
@@ -63,9 +74,22 @@ class Run:
 
 
 def run_from_environment() -> Run:
-    """Read LOGS, SCALE, SEED and VAR once, at the edge."""
-    logs = os.environ.get("LOGS") or "simulated"
-    scale = os.environ.get("SCALE") or "laptop"
-    seed = int(os.environ.get("SEED") or 7)
+    """Read LOGS, SCALE, SEED and VAR once, at the edge; BadSetting names the one that is wrong."""
+    logs = _one_of("LOGS", LOGS, "simulated")
+    scale = _one_of("SCALE", tuple(SCALES), "laptop")
+    seed = _seed(os.environ.get("SEED") or "7")
     var = Path(os.environ.get("VAR") or "var")
     return Run(logs, scale, seed, Places(var / f"{logs}-{scale}"))
+
+
+def _one_of(name: str, known: tuple[str, ...], otherwise: str) -> str:
+    found = os.environ.get(name) or otherwise
+    if found not in known:
+        raise BadSetting(f"{name} is {found!r}, must be one of {', '.join(known)}; set {name}={otherwise}.")
+    return found
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) > LARGEST_SEED:
+        raise BadSetting(f"SEED is {text!r}, must be a whole number from 0 to {LARGEST_SEED}; set SEED=7.")
+    return int(text)

@@ -30,7 +30,16 @@ def main(argv: list[str]) -> int:
         return 2
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    return int(importlib.import_module(VERBS[argv[0]][0]).main(argv[1:]))
+    try:
+        return int(importlib.import_module(VERBS[argv[0]][0]).main(argv[1:]))
+    except KeyboardInterrupt:
+        print("stopped; nothing was written. Run the same command again.", file=sys.stderr)
+        return 130
+    except (RuntimeError, ValueError, OSError, LookupError) as error:
+        if os.environ.get("TRACEBACK"):
+            raise
+        print(f"{argv[0]}: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

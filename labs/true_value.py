@@ -128,6 +128,7 @@ def answered(run: Run, release: Release, most: int | None = None) -> Answered:
     """Walk everybody under every policy and compare."""
     from simulator.truth import World, seen_by
 
+    _refuse_another_world(run)
     log = EventLog(run.places.log)
     world, now_us = World(run.scale, run.seed), log.end_us()
     people = active_people(log, now_us, most or PEOPLE[run.scale], run.seed)
@@ -136,6 +137,18 @@ def answered(run: Run, release: Release, most: int | None = None) -> Answered:
     for name, policy in _shown_progress(policies(run, release, world, now_us)):
         walks[name] = walked(world, policy, people, now_us, seen)
     return compared(release.release_id, walks, run.seed)
+
+
+def _refuse_another_world(run: Run) -> None:
+    """The truth of seed 8 says nothing about people who lived in the world of seed 7."""
+    from simulator.logs import marker
+
+    found = marker(run.places.log)
+    if found is not None and found["seed"] != run.seed:
+        raise LookupError(
+            f"{run.places.log} is the log of the world of seed {found['seed']}, SEED is {run.seed}; "
+            f"their truths differ. Run `make evaluate SEED={found['seed']}`."
+        )
 
 
 def compared(release_id: str, walks: Mapping[str, Walks], seed: int) -> Answered:

@@ -18,23 +18,32 @@ DECISIONS = {"nothing": "green", "investigate": "yellow", "retrain": "cyan", "ro
 
 
 def main(argv: list[str] | None = None) -> int:
-    """0 whatever was found; 1 when there is nothing to watch over yet."""
+    """0 whatever was found; 1 with a sentence when there is nothing to watch over, or it cannot be read."""
     arguments = _parser().parse_args(argv)
+    try:
+        return _monitored(arguments)
+    except KeyboardInterrupt:
+        print("stopped; nothing was written. Run the same command again.", file=sys.stderr)
+        return 130
+    except (RuntimeError, ValueError, OSError, LookupError) as error:
+        if os.environ.get("TRACEBACK"):
+            raise
+        print(f"monitor: {error}", file=sys.stderr)
+        return 1
+
+
+def _monitored(arguments: argparse.Namespace) -> int:
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from rich.console import Console
 
     from feature_repo.places import run_from_environment
     from feature_repo.reports import write_report
-    from monitoring.checks import OutOfOrder, outcome, watched
+    from monitoring.checks import outcome, watched
 
     run = run_from_environment()
     console = Console()
-    try:
-        found = watched(run, arguments.since, time.time())
-    except OutOfOrder as error:
-        print(f"monitor: {error}", file=sys.stderr)
-        return 1
+    found = watched(run, arguments.since, time.time())
     with console.status("freshness, volume, drift, skew, health …"):
         seen = outcome(found)
     report = write_report(run, "monitor", {"champion": found.manifest["release_id"], **seen.figures()})

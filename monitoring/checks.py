@@ -44,7 +44,7 @@ SKEW_SAMPLE = 2_000
 SERVED = ("event_id", "release_id", "features", "features_time", *recompute.ROWS)
 
 
-class OutOfOrder(Exception):
+class OutOfOrder(RuntimeError):
     """There is nothing to watch over yet; the message says which command to run first."""
 
 

@@ -78,17 +78,11 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         print("stopped; what was half done is deleted by the next run.", file=sys.stderr)
         return 130
-    except (RuntimeError, ValueError, OSError, LookupError, _own_errors()) as error:
+    except (RuntimeError, ValueError, OSError, LookupError) as error:
         if os.environ.get("TRACEBACK"):
             raise
         print(f"{asked.verb}: {error}", file=sys.stderr)
         return 1
-
-
-def _own_errors() -> type[Exception]:
-    from pipelines.stages import OutOfOrder
-
-    return OutOfOrder
 
 
 def _run(verb: str, quiet: bool, started: float) -> int:

@@ -40,7 +40,7 @@ from serving.towers import Towers, scores
 SNAPSHOT = "snapshot.parquet"
 
 
-class RowsLost(Exception):
+class RowsLost(RuntimeError):
     """The join did not return exactly the labelled impressions."""
 
 

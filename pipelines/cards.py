@@ -13,7 +13,7 @@ from feature_repo.clock import utc
 from feature_repo.labels import WINDOWS_US
 from pipelines.plan import Plan
 from pipelines.shell import shown
-from pipelines.splits import Window
+from pipelines.splits import WITHOUT_SLATES, Window
 from serving.values import Values
 
 Figures = Mapping[str, Any]
@@ -28,9 +28,9 @@ def model_card(plan: Plan, values: Values, heads: Figures, metrics: Figures) -> 
             "**For**: ordering short videos for one person in one feed. **Not for**: judging videos,",
             "creators or people; decisions outside the feed; people or catalogues unlike the data card's.",
             "",
-            "**What it is**: two towers (user x video, 32 numbers each) find candidates; five",
-            "gradient-boosted heads predict what the person would do; a calibrator makes each a probability;",
-            "reviewed weights make one value.",
+            "**What it is**: two towers (user x video, 32 numbers each) find candidates, beside followed,",
+            "fresh, similar and trending ones; five gradient-boosted heads predict what the person would do,",
+            "each calibrated where enough of it happened; reviewed weights make one value.",
             "",
             "## Heads on the test days",
             "",
@@ -40,7 +40,9 @@ def model_card(plan: Plan, values: Values, heads: Figures, metrics: Figures) -> 
             "",
             "## Order on the test days (the same rows for everybody)",
             "",
-            *_table(("scorer", "per-user AUC of a yes", "nDCG@10 of gain"), _scorer_rows(metrics)),
+            "A yes is a long watch or a like; realised value is what happened, at the weights below.",
+            "",
+            *_table(("scorer", "per-user AUC of a yes", "nDCG@10 of realised value"), _scorer_rows(metrics)),
             "",
             "## What each act is worth",
             "",
@@ -70,7 +72,7 @@ def data_card(plan: Plan, rows: Figures) -> str:
         [
             f"# Data card: {_told(plan)}",
             "",
-            f"**Source**: the event log under `var/{plan.run.logs}-{plan.run.scale}/log` ({known}).",
+            f"**Source**: the event log under `VAR/{plan.run.logs}-{plan.run.scale}/log` ({known}).",
             f"**Log digest**: `{plan.log_digest[:16]}`. **Snapshot**: `{str(rows['snapshot_hash'])[:16]}`.",
             "",
             "## Splits, by time",
@@ -88,9 +90,19 @@ def data_card(plan: Plan, rows: Figures) -> str:
             "",
             "Each row sees what was known strictly before its moment (Feast, point-in-time, filtered by",
             "known time). Ids are keys, never columns. No column is derived from outcomes of the row itself.",
+            *_asked_at(plan),
             "",
         ]
     )
+
+
+def _asked_at(plan: Plan) -> list[str]:
+    if plan.run.logs not in WITHOUT_SLATES:
+        return []
+    return [
+        "This log has no slates, so a person's test rows are ranked as one list: all of them see what was",
+        "known when the test days began, not at their own moment.",
+    ]
 
 
 def _told(plan: Plan) -> str:

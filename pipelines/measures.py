@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from evaluation import baselines
 from evaluation.baselines import Logistic, baseline_scores
 from evaluation.calibration import BINS, calibration_error_interval, equal_mass_bins
 from evaluation.intervals import Interval, bootstrap, bootstrap_of, difference
@@ -26,7 +27,8 @@ Scores = Mapping[str, Doubles]
 K = 10
 RESAMPLES = 300
 """Of reported intervals; a gate's difference is resampled more often, since it decides."""
-SIMPLE = ("random", "popularity", "popularity_3d", "shortest_first", "user_topic_rate")
+SIMPLE = ("random", *baselines.SIMPLE)
+"""The baselines a release must beat: chance and four counts."""
 
 
 @dataclass(frozen=True)

@@ -66,10 +66,12 @@ class Plan:
     @cached_property
     def splits(self) -> Splits:
         """Windows over the days on which somebody was served; uploads and joins may be much older."""
-        days = sorted({path.parent.name.removeprefix("day=") for path in self.log.parts("served")})
         served = self.log.read("served", columns=("event_time",))["event_time"].to_physical()
-        if not days:
-            raise OutOfOrder(f"{self.log.root} holds no served impressions; there is nothing to train on.")
+        if served.is_empty():
+            raise OutOfOrder(
+                f"{self.log.root} holds no served impressions, which is what heads and towers learn from. "
+                "Bring some: `python -m simulator logs`, or REAL_LOGS with impressions."
+            )
         return splits(
             self.run.logs, int(served[0]), max(int(served[-1]) + 1, self.log_end_us), self.train_until
         )

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from evaluation.coverage import overlap
 from evaluation.intervals import Interval, percentiles
 from feature_repo.matrix import COLUMNS, assemble
-from feature_repo.videos import VideoCatalog
 from pipelines.plan import Plan
 from serving.compose import offline
 from serving.feed import Feed, Funnel
@@ -133,9 +132,3 @@ def shifted(table: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Columns that are much unlike where the heads learned, the worst first."""
     found = {name: row["psi"] for name, row in table.items() if row["psi"] > SHIFTED}
     return sorted(found, key=lambda name: -found[name])
-
-
-def shown_share(found: Asked, catalog: VideoCatalog) -> float:
-    """Share of the catalogue that at least one of the asked people would be shown."""
-    shown = np.unique(found.slates[found.slates >= 0])
-    return len(shown) / max(1, len(catalog))

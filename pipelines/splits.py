@@ -17,8 +17,8 @@ from feature_repo.clock import DAY_US, HOUR_US, day_of, start_of
 from feature_repo.labels import WINDOWS_US
 
 TOWER_SHARE = {"simulated": 1 / 2, "kuairand": 2 / 7}
-"""Share of the days before the test the towers learn from. KuaiRand's towers start from 50 past impressions
-of each person (a history file beside its log), so two of seven days are enough and the heads get more rows.
+"""Share of the days before the test the towers learn from. Of KuaiRand's seven, two are enough for towers,
+and the heads get more rows.
 """
 CALIBRATE_SHARE = 1 / 6
 TEST_SHARE = 1 / 7

@@ -18,13 +18,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from feature_repo.reports import write_text_atomically
+
 ROOT = Path(__file__).resolve().parent.parent
 UNFINISHED = ".unfinished-"
 KEPT = 3
 """Finished artifacts kept per stage; older ones are deleted when a new one is made."""
 
 
-class OutOfOrder(Exception):
+class OutOfOrder(RuntimeError):
     """A verb was run before what it needs was made; the message names the command to run first."""
 
 
@@ -132,8 +134,8 @@ def _runs(pid: int) -> bool:
 
 
 def write_json(path: Path, content: object) -> None:
-    """JSON with sorted keys, so that equal content has equal bytes."""
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    """JSON with sorted keys, so that equal content has equal bytes; the whole of it or nothing."""
+    write_text_atomically(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def read_json(path: Path) -> Any:

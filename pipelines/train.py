@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import resource
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -37,10 +39,18 @@ def run(plan: Plan, told: Told) -> dict[str, Any]:
     held_out = _held_out(plan, told)
     return {
         "seconds_per_verb": seconds,
+        "reused": [verb for verb in ORDER if figures[verb].get("reused")],
+        "peak_memory_gib": peak_memory_gib(),
         "promoted": figures["promote"]["promoted"],
         **_kept(figures),
         **held_out,
     }
+
+
+def peak_memory_gib() -> float:
+    """The most memory this process has held; ru_maxrss counts KiB, on macOS bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
 def _took(figures: Mapping[str, Any], seconds: float) -> str:

@@ -1,9 +1,9 @@
-"""A gradient-boosted head per objective, each on all its mature rows, each calibrated on rows no tree has
-seen.
+"""A gradient-boosted head per objective, on all its mature rows, calibrated on rows no tree has seen.
 
 Features are binned once; a head is the same table with another label. Trees stop when the earlier half of the
-calibrate rows stops improving; the later half fits the calibrator; test rows are not touched here. Logistic
-regression, the honest rival, learns from the same rows.
+calibrate rows stops improving; the later half fits the calibrator, where it holds enough positives for one
+(calibrate.py); test rows are not touched here. Logistic regression, the honest rival, learns from the same
+rows.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.baselines import fitted_logistic
+from feature_repo.catalogue import CODES
 from feature_repo.matrix import COLUMNS
 from pipelines.build_training_set import SNAPSHOT
 from pipelines.calibrate import calibrator
@@ -98,7 +99,7 @@ def settings(growth: Growth, seed: int) -> dict[str, Any]:
 
 
 def binned(train: Rows, seed: int) -> Any:
-    """The train matrix, binned once for all heads."""
+    """The train matrix, binned once for all heads; a code is split by sets of codes, not by its size."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import lightgbm
 
@@ -108,7 +109,12 @@ def binned(train: Rows, seed: int) -> Any:
         for name in ("max_bin", "feature_pre_filter", "verbosity", "seed", "num_threads")
     }
     return lightgbm.Dataset(
-        train.matrix, label=np.zeros(len(train)), feature_name=list(COLUMNS), params=bins, free_raw_data=False
+        train.matrix,
+        label=np.zeros(len(train)),
+        feature_name=list(COLUMNS),
+        categorical_feature=list(CODES),
+        params=bins,
+        free_raw_data=False,
     ).construct()
 
 
@@ -193,9 +199,9 @@ def make(plan: Plan, told: Told) -> Callable[[Path], None]:
 
 
 def rival(train: Rows) -> str:
-    """Logistic regression on the same columns and rows."""
+    """Logistic regression on the same columns and rows, a code as an indicator and not as a quantity."""
     usable = train.mature(RIVAL)
-    return fitted_logistic(COLUMNS, train.matrix[usable], train.label(RIVAL)[usable]).to_json()
+    return fitted_logistic(COLUMNS, train.matrix[usable], train.label(RIVAL)[usable], CODES).to_json()
 
 
 def load_heads(artifact: Artifact) -> Heads:
@@ -212,6 +218,3 @@ def run(plan: Plan, told: Told) -> dict[str, Any]:
     plan.rows.needed(plan.work)
     artifact = plan.ranker.made(plan.work, make(plan, told))
     return {"reused": artifact.reused, **read_json(artifact.path / "figures.json")}
-
-
-Matrix = npt.NDArray[np.float32]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import logging
 import os
@@ -15,28 +16,45 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from feature_repo.places import Run
     from serving.live import Live
 
 DEFAULT_PORT = 8000
+LARGEST_PORT = 65_535
 
 
 def main(argv: Sequence[str]) -> int:
-    """Serve until interrupted."""
+    """Serve until interrupted; 1 with a sentence when that cannot be."""
     arguments = parser().parse_args(argv)
     _quiet_environment()
+    from feature_repo.places import BadSetting, run_from_environment
+
+    try:
+        run = run_from_environment()
+    except BadSetting as wrong:
+        print(f"serve: {wrong}", file=sys.stderr)
+        return 1
     listening = _listening(arguments.host, arguments.port)
     if listening is None:
         return 1
-    with listening:
-        return _serve(listening, arguments.host, listening.getsockname()[1])
+    with listening, suppress(KeyboardInterrupt):  # before uvicorn listens to signals, or after
+        _serve(run, listening, arguments.host, listening.getsockname()[1])
+    print("stopped", flush=True)
+    return 0
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m serving", description=__doc__)
     made.add_argument("--host", default=os.environ.get("HOST") or "127.0.0.1", help="address to bind (HOST)")
-    port = int(os.environ.get("PORT") or DEFAULT_PORT)
-    made.add_argument("--port", type=int, default=port, help="port to bind, 0 for any free one (PORT)")
+    port = os.environ.get("PORT") or str(DEFAULT_PORT)
+    made.add_argument("--port", type=_port, default=port, help="port to bind, 0 for any free one (PORT)")
     return made
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > LARGEST_PORT:
+        raise argparse.ArgumentTypeError(f"PORT is {text!r}, must be 0 to {LARGEST_PORT}; set PORT=8000.")
+    return int(text)
 
 
 def _quiet_environment() -> None:
@@ -52,29 +70,33 @@ def _listening(host: str, port: int) -> socket.socket | None:
     try:
         return socket.create_server((host, port), backlog=128)
     except OSError as error:
-        print(f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}.", file=sys.stderr)
-        print(f"Is a server running already? Another port: make serve PORT={port + 1}", file=sys.stderr)
+        print(f"Cannot listen on {host}:{port}: {_reason(error, port)}", file=sys.stderr)
         return None
 
 
-def _serve(listening: socket.socket, host: str, port: int) -> int:
+def _reason(error: OSError, port: int) -> str:
+    """What is wrong and what to do; a host that is no address of this machine is no matter of ports."""
+    if error.errno == errno.EADDRINUSE:
+        another = port % LARGEST_PORT + 1
+        return f"the port is taken. Is a server running already? Another port: make serve PORT={another}"
+    if error.errno == errno.EACCES:
+        return "this port needs more rights than yours. Another port: make serve PORT=8000"
+    return "HOST must be an address of this machine. Only for it: make serve HOST=127.0.0.1"
+
+
+def _serve(run: Run, listening: socket.socket, host: str, port: int) -> None:
     gc.disable()  # a collection during seconds of imports finds nothing; the app turns it on when ready
     import uvicorn
 
-    from feature_repo.places import run_from_environment
     from serving.app import create_app
     from serving.live import open_live
 
-    run = run_from_environment()
     _log_to(run.places.server)
     print(f"fourplanes on http://{host}:{port}  (page: /docs)   run: {run.places.root}", flush=True)
     live = open_live(run.places, run.seed)
     app = create_app(live, run.places, lambda: _announce(live, f"http://{host}:{port}"))
     settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
-    with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has shut down
-        uvicorn.Server(settings).run(sockets=[listening])
-    print("stopped", flush=True)
-    return 0
+    uvicorn.Server(settings).run(sockets=[listening])
 
 
 def _announce(live: Live, address: str) -> None:

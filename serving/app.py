@@ -68,7 +68,7 @@ async def _follow(live: Live, places: Places, announce: Callable[[], None], stop
     """Every second: is another release champion? Every few seconds: tell our health. No failure ends it."""
     told, first = 0.0, True
     while not stopping.is_set():
-        swapped = await asyncio.to_thread(_survived, live.champion.follow)
+        swapped = await asyncio.to_thread(_survived, live.follow)
         if swapped or first:
             _settle()
             announce()

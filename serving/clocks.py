@@ -10,7 +10,7 @@ Clock = Callable[[], int]
 
 
 class WorldClock:
-    """Starts at a moment and never goes back; a log that grew meanwhile moves it forward."""
+    """Starts at a moment and never goes back; a log that appeared meanwhile moves it forward."""
 
     def __init__(self, start_us: int, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._monotonic_ns = monotonic_ns

@@ -21,6 +21,7 @@ from feature_repo.journal import Acknowledged, ConflictingEvent, Journal
 from feature_repo.log import EventLog
 from feature_repo.places import Places
 from feature_repo.videos import VideoCatalog
+from serving import registry
 from serving.champions import Champion, ReadWorld, Serving
 from serving.clocks import WorldClock
 from serving.compose import world_at
@@ -60,7 +61,8 @@ class Live:
         self, places: Places, read_world: ReadWorld, seed: int = 0, clock: WorldClock | None = None
     ) -> None:
         log = EventLog(places.log)
-        self._seed = seed
+        self._places, self._seed = places, seed
+        self._awaits_log = log.is_empty()
         self._journal = Journal(places.journal)
         self._remembering, self._numbering = threading.Lock(), threading.Lock()
         self._last_request = 0
@@ -73,6 +75,22 @@ class Live:
         self.explanations = Explanations()
         self.meters = Meters()
         self._remember()
+
+    def follow(self) -> bool:
+        """Look at the champion once; a server started before there was a log reads it with the first one."""
+        if self._awaits_log and registry.champion(self._places) is not None:
+            self._begin(EventLog(self._places.log))
+        return self.champion.follow()
+
+    def _begin(self, log: EventLog) -> None:
+        """Know what the log knows, at its end; until now nobody could be served and no watch was accepted."""
+        waiting = self._journal.events(after=self._journal.drained())
+        self.clock.advance_to(end_of(log, waiting))
+        known = PeopleState.from_log(log, VideoCatalog.from_log(log, self.clock()), self.clock())
+        with self._remembering:
+            known.absorb(entry.event for entry in waiting)
+            self.state.become(known)
+        self._awaits_log = False
 
     def feed(self, user_id: int, limit: int = 10, surface: int = 0, explore: bool = True) -> Answer:
         """A slate, after its impressions were logged durably with features and propensities as served."""

@@ -28,8 +28,8 @@ class Policy:
     """Share of every slot's probability that is uniform over the remaining candidates: the support of
     off-policy evaluation. No item's propensity is below exploration / candidates."""
     topic_penalty: float = 0.75
-    """Standard deviations of value one earlier item of the same topic in the slate costs. Raised from
-    .35 when labs showed, in worlds 7 to 9, that repetition drives people away; judged since in other worlds."""
+    """Standard deviations of value one earlier item of the same topic in the slate costs. Raised from .35
+    when labs showed, in worlds 7 to 9, that repetition drives people away; judged since in other worlds."""
     creator_penalty: float = 0.7
     """The same for one earlier item of the same creator."""
     fresh_hours: float = 48.0

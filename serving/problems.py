@@ -18,6 +18,8 @@ from serving.live import RefusedEvent
 from serving.wire import Problem
 
 _JSON = "must be application/json"
+_PARSED = "must be JSON in UTF-8, nested less than 100 deep, with integers of 16 digits at most"
+_SEND_LESS = "See /docs for the fields."
 _SEND = "Send the header content-type: application/json."
 
 
@@ -51,6 +53,10 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 async def _http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if error.status_code == 400:  # FastAPI's one word for a body no parser gets through
+        return problem(
+            400, problem="the body cannot be parsed.", field="body", rule=_PARSED, remedy=_SEND_LESS
+        )
     remedy = "See /docs for the routes." if error.status_code in (404, 405) else None
     reply = problem(error.status_code, problem=str(error.detail), remedy=remedy)
     reply.headers.update(error.headers or {})

@@ -34,11 +34,11 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 
 
-class NothingToRollBackTo(Exception):
+class NothingToRollBackTo(LookupError):
     """The champion has no predecessor."""
 
 
-class UnknownVersion(Exception):
+class UnknownVersion(LookupError):
     """No such version is registered."""
 
 

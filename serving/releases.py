@@ -28,7 +28,7 @@ MANIFEST = "manifest.json"
 CARDS = ("model_card.md", "data_card.md")
 
 
-class DamagedRelease(Exception):
+class DamagedRelease(ValueError):
     """A release whose content is not what its manifest promises; it must not be served."""
 
 

@@ -110,6 +110,12 @@ class PeopleState:
         """The videos known now."""
         return self._catalog
 
+    def become(self, other: PeopleState) -> None:
+        """Know what the other knows instead, catalogue included; the other must not be used any more."""
+        with self._lock:
+            self._catalog, self._history, self._logged = other._catalog, other._history, other._logged
+            self._seen, self._follows, self._objections = other._seen, other._follows, other._objections
+
     def over(self, catalog: VideoCatalog) -> None:
         """Know the videos of a newer catalogue."""
         with self._lock:

@@ -30,6 +30,11 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         print("Interrupted; nothing was left behind. Run the same command again.", file=sys.stderr)
         return 130
+    except (RuntimeError, ValueError, OSError, LookupError) as error:
+        if os.environ.get("TRACEBACK"):
+            raise
+        print(f"{asked.verb}: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

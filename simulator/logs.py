@@ -12,8 +12,9 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def main(argv: list[str]) -> int:
     try:
         fresh = written(run, replace=asked.replace)
     except AnotherWorld as error:
-        console.print(f"[red]{error}[/red]")
+        print(f"logs: {error}", file=sys.stderr)
         return 2
     if not fresh:
         console.print(f"The log of world {_identity(run)['seed']} at {run.scale} is there already: reused.")
@@ -72,10 +73,7 @@ def written(run: Run, *, replace: bool = False) -> bool:
     if found == wanted:
         return False
     if found is not None and not replace:
-        raise AnotherWorld(
-            f"{run.places.log} holds the world {found}, and this is {wanted}. "
-            "Run `python -m simulator logs --replace`, or use another VAR."
-        )
+        raise AnotherWorld(_another(run, found, wanted))
     with _swapped_in(run.places.log) as folder:
         _live(World(run.scale, run.seed), EventLog(folder))
         (folder / MARKER).write_text(json.dumps(wanted, indent=1) + "\n")
@@ -86,6 +84,21 @@ def marker(log: Path) -> dict[str, object] | None:
     """Which world's log this is; None if none's."""
     path = log / MARKER
     return json.loads(path.read_text()) if path.exists() else None
+
+
+def _another(run: Run, found: Mapping[str, object], wanted: Mapping[str, object]) -> str:
+    """Which two worlds these are, and the two ways on."""
+    var, asked = run.places.root.parent, f"SCALE={run.scale} SEED={run.seed}"
+    return (
+        f"{run.places.log} holds the world of {_named(found)}, this run asks for {_named(wanted)}. "
+        f"Keep both: make train {asked} VAR={var}-{run.seed}. "
+        f"Or replace it: {asked} VAR={var} .venv/bin/python -m simulator logs --replace"
+    )
+
+
+def _named(world: Mapping[str, object]) -> str:
+    """A world in words; its code only tells two of the same seed apart."""
+    return f"seed {world.get('seed')} (code {world.get('world')})"
 
 
 def _identity(run: Run) -> dict[str, object]:

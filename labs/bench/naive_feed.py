@@ -2,7 +2,8 @@
 
 It is our feed with two stages exchanged: all features of all candidates come through Feast's SDK as a
 DataFrame, and each head scores that DataFrame with `Booster.predict` as its manual shows it. Sources,
-filters, policy and trees are ours, so both choose the same slate from the same chance; only the time differs.
+filters, policy, trees and what is read from the watch history are ours, so both choose the same slate from
+the same chance; only the time differs.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from feature_repo import histories
 from feature_repo.catalogue import DEFAULTS
 from feature_repo.context import context_columns
 from feature_repo.matrix import COLUMNS
@@ -21,6 +21,7 @@ from feature_repo.videos import VideoCatalog
 from serving.candidates import Candidates, Column, Query
 from serving.feed import Feed
 from serving.heads import Heads
+from serving.hydrators import History
 from serving.index import VideoIndex
 from serving.models import Models
 
@@ -64,15 +65,10 @@ class FeatureFrame:
 
     def derived(self, query: Query, table: Candidates, frame: pd.DataFrame) -> dict[str, Any]:
         """What only the request knows."""
-        had, weights = query.history, query.history_weights
-        topics, creators = self.catalog.topics_of(had), self.catalog.creators_of(had)
         uploaded, joined = frame["video_uploaded_us"].to_numpy(), frame["user_joined_us"].to_numpy()
         return {
             **context_columns(query.now_us, query.surface, uploaded, joined),
-            "history_size": (had >= 0).sum(),
-            "history_topic_share": histories.history_topic_share(weights, topics, table["topic"]),
-            "history_creator_share": histories.history_creator_share(weights, creators, table["creator_id"]),
-            "follows_creator": histories.follows_creator(table["creator_id"], query.follows.tolist()),
+            **History(self.catalog).describe(query, table),
             "tower_score": self.index.vectors[table["catalog_row"]] @ query.person.vector,
         }
 

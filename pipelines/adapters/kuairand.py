@@ -10,7 +10,6 @@ Source: Gao et al., CIKM 2022, doi 10.1145/3511808.3557624 (KuaiRand-Pure, CC BY
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 
 import polars as pl
@@ -23,7 +22,6 @@ from pipelines.adapters.kuairand_files import (
     LOCAL,
     REACTION_COLUMNS,
     UNKNOWN,
-    BadRealLogs,
     Folder,
     read_folder,
     unless_zero,
@@ -53,26 +51,20 @@ OUR_RULE = long_watch(pl.col("play_time_ms"), pl.col("duration_ms"))
 """Our label for `long_view`; theirs reads durations in whole seconds and differs on 0.2 % of the rows."""
 
 
-def ingest(real_logs: Path, log: EventLog, until: dt.date | None = None) -> dict[str, int]:
-    """Append the folder to the log, through `until` (a UTC+8 day) if given; the counts are for the report.
+def ingest(real_logs: Path, log: EventLog) -> dict[str, int]:
+    """Append the folder to the log; the counts are for the report.
 
     Doing it twice changes nothing. Another folder, or fewer days of it, takes the place of what was read
     before; events of any other origin stay.
     """
     folder = read_folder(real_logs)
-    kept = folder.impressions if until is None else folder.impressions.filter(pl.col("day") <= until)
-    if kept.is_empty():
-        raise BadRealLogs(
-            f"{real_logs} has no impression up to {until}; its first day is {folder.first_day}. "
-            "Set TRAIN_UNTIL to a day of the folder."
-        )
-    tables = events(Folder(kept, folder.users, folder.videos, folder.disordered))
+    tables = events(folder)
     replaced = sum(_forget_other_days(log, kind, table) for kind, table in tables.items())
     for kind, table in tables.items():
         if not table.is_empty():
             log.append(kind, table, PART)
     rows = {kind: table.height for kind, table in tables.items()}
-    return {**rows, **oddities(folder, kept), "parts_of_another_folder_removed": replaced}
+    return {**rows, **oddities(folder), "parts_of_another_folder_removed": replaced}
 
 
 def _forget_other_days(log: EventLog, kind: str, table: pl.DataFrame) -> int:
@@ -96,21 +88,21 @@ def events(folder: Folder) -> dict[str, pl.DataFrame]:
     }
 
 
-def oddities(folder: Folder, kept: pl.DataFrame) -> dict[str, int]:
+def oddities(folder: Folder) -> dict[str, int]:
     """What was repaired, dropped or left unknown, counted."""
+    rows = folder.impressions
     authored = folder.videos["video_id"].implode()
     known = folder.users["user_id"].implode()
     return {
         "rows_out_of_order": folder.disordered,
-        "rows_after_the_last_day": folder.impressions.height - kept.height,
-        "repeats_kept": kept.height - kept.select(IMPRESSIONS).unique().height,
-        "durations_unknown": kept["duration_ms"].null_count(),
-        "impressions_of_unknown_users": kept.filter(~pl.col("user_id").is_in(known)).height,
-        "impressions_of_unknown_videos": kept.filter(~pl.col("video_id").is_in(authored)).height,
-        "follows_of_unknown_creators": kept.filter(
+        "repeats_kept": rows.height - rows.select(IMPRESSIONS).unique().height,
+        "durations_unknown": rows["duration_ms"].null_count(),
+        "impressions_of_unknown_users": rows.filter(~pl.col("user_id").is_in(known)).height,
+        "impressions_of_unknown_videos": rows.filter(~pl.col("video_id").is_in(authored)).height,
+        "follows_of_unknown_creators": rows.filter(
             (pl.col("is_follow") == 1) & ~pl.col("video_id").is_in(authored)
         ).height,
-        "long_view_unlike_our_rule": kept.filter((pl.col("long_view") == 1) != OUR_RULE).height,
+        "long_view_unlike_our_rule": rows.filter((pl.col("long_view") == 1) != OUR_RULE).height,
     }
 
 

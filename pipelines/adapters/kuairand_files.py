@@ -1,7 +1,8 @@
 """The files of a folder of KuaiRand's shape, read and checked: a file of another shape is refused by name.
 
-`impressions_*.parquet` of any days, `users.parquet` and `videos_basic.parquet` must be there; the history
-tables may be. Other columns are left alone: they are outcomes of later days, one-hot codes, or not needed.
+`impressions_*.parquet` of any days, `users.parquet` and `videos_basic.parquet` must be there. Other columns
+are left alone: they are outcomes of later days, one-hot codes, or not needed. So are other files: a history
+without times, for one, cannot be told as events.
 """
 
 from __future__ import annotations
@@ -60,17 +61,6 @@ class Folder:
         return first
 
 
-@dataclass(frozen=True)
-class StartingState:
-    """What was already true at `known_us`, before the first impression; having no times, it is no event."""
-
-    known_us: int
-    watched: pl.DataFrame
-    """user_id, video_id, long_view, is_like; per user oldest first, the newest impression last."""
-    impressions: pl.DataFrame
-    """user_id, impressions: how many up to then, also those whose rows are not in `watched`."""
-
-
 def folder_in(real_logs: Path) -> Path:
     """The folder of KuaiRand's shape: this one, or `kuairand_pure` inside it."""
     for folder in (real_logs, real_logs / "kuairand_pure"):
@@ -96,25 +86,6 @@ def read_folder(real_logs: Path) -> Folder:
         videos=_days(videos, _keyed(videos, VIDEOS), "upload_dt"),
         disordered=sum(int((part["time_ms"].diff() < 0).sum()) for part in parts),
     )
-
-
-def starting_state(real_logs: Path) -> StartingState | None:
-    """What `history_*.parquet` say was true before the first impression; None where the folder has none."""
-    folder = folder_in(real_logs)
-    tails = sorted(folder.glob("history_tail*_to_*.parquet"))
-    if not tails:
-        return None
-    columns = ("user_id", "video_id", "pos_from_end", "is_like", "long_view")
-    tail = _checked(tails[-1], columns).sort("user_id", "pos_from_end", descending=[False, True])
-    cut = dt.datetime.strptime(tails[-1].stem[-8:], "%Y%m%d").replace(tzinfo=LOCAL) + dt.timedelta(days=1)
-    lengths = folder / "history_users.parquet"
-    counts = (
-        _checked(lengths, ("user_id", "history_len")).rename({"history_len": "impressions"})
-        if lengths.exists()
-        else tail.group_by("user_id").agg(pl.len().cast(pl.Int64).alias("impressions")).sort("user_id")
-    )
-    known_us = int(cut.timestamp()) * 1_000_000
-    return StartingState(known_us, tail.drop("pos_from_end"), counts)
 
 
 def unless_zero(column: str) -> pl.Expr:

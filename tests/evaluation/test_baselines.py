@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from evaluation import baselines
 from evaluation.baselines import Logistic
+from feature_repo.catalogue import CODES
 from feature_repo.matrix import COLUMNS
 
 
@@ -75,9 +76,43 @@ def test_the_logistic_regression_is_scikit_learns() -> None:
     assert ours == pytest.approx(theirs, abs=1e-5)
 
 
+def rows_with_codes(n: int = 2000) -> tuple[np.ndarray, np.ndarray]:
+    """A quantity, and a code 0..3 of which only 1 raises the odds; one code in ten is unknown."""
+    rng = np.random.default_rng(5)
+    codes = rng.integers(0, 4, n).astype(np.float64)
+    quantity = rng.normal(size=n)
+    labels = rng.random(n) < 1 / (1 + np.exp(1 - quantity - 2 * (codes == 1)))
+    return np.column_stack([quantity, np.where(rng.random(n) < 0.1, np.nan, codes)]), labels.astype(np.int8)
+
+
+def test_codes_enter_the_logistic_regression_as_scikit_learns_indicators() -> None:
+    rows, labels = rows_with_codes()
+    indicators = rows[:, 1:] == np.arange(4)
+    theirs_rows = np.column_stack([StandardScaler().fit_transform(rows[:, :1]), indicators])
+    theirs = LogisticRegression(C=1.0, tol=1e-10).fit(theirs_rows, labels).predict_proba(theirs_rows)[:, 1]
+
+    ours = baselines.fitted_logistic(("quantity", "code"), rows, labels, codes=("code",))
+
+    assert ours.score(rows) == pytest.approx(theirs, abs=1e-5)
+
+
+def test_a_code_never_seen_in_training_counts_as_unknown() -> None:
+    rows, labels = rows_with_codes()
+    fitted = baselines.fitted_logistic(("quantity", "code"), rows, labels, codes=("code",))
+
+    unknown, unseen, raising = fitted.score(np.array([[0.0, np.nan], [0.0, 9.0], [0.0, 1.0]]))
+
+    assert unknown == unseen
+    assert raising > unknown + 0.2
+
+
+def test_every_column_of_codes_is_a_column_of_the_matrix() -> None:
+    assert {"surface", "video_topic"} <= set(CODES) <= set(COLUMNS)
+
+
 def test_a_logistic_regression_survives_json() -> None:
-    rows, labels = some_rows(300)
-    fitted = baselines.fitted_logistic(("a", "b", "c"), rows, labels)
+    rows, labels = rows_with_codes(300)
+    fitted = baselines.fitted_logistic(("quantity", "code"), rows, labels, codes=("code",))
 
     assert Logistic.from_json(fitted.to_json()) == fitted
 

@@ -129,3 +129,21 @@ def test_the_digest_changes_with_the_content(tmp_path: Path) -> None:
     log.append("joined", story.frame("joined").with_columns(pl.lit("x").alias("event_id")), "more")
 
     assert log.digest() != before
+
+
+def test_a_half_written_file_is_refused_by_name(tmp_path: Path) -> None:
+    log = a_story().log(tmp_path)
+    whole = log.parts("watched")[0]
+    whole.with_name("foreign.parquet").write_bytes(whole.read_bytes()[:200])
+
+    with pytest.raises(BadLog, match=r"foreign\.parquet is not a whole parquet file .* remove that file"):
+        log.read("watched")
+
+
+def test_a_foreign_file_with_a_column_too_many_is_refused_by_name(tmp_path: Path) -> None:
+    log = a_story().log(tmp_path)
+    path = log.parts("watched")[0].with_name("foreign.parquet")
+    a_story().frame("watched").with_columns(mood=pl.lit(1)).write_parquet(path)
+
+    with pytest.raises(BadLog, match=r"watched\.mood: foreign\.parquet"):
+        log.read("watched")

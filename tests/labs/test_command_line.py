@@ -70,3 +70,24 @@ def test_the_true_value_report_has_every_policy_with_intervals(
     assert set(figures["policies"]["champion"]["satisfaction"]) == {"value", "low", "high", "n"}
     assert figures["policies"]["oracle"]["share_of_headroom"]["value"] == pytest.approx(1.0)
     assert set(figures["champion_less"]) == set(figures["policies"]) - {"champion", "oracle"}
+
+
+@pytest.mark.parametrize("lab", ["true-value", "bench-serving"])
+def test_a_setting_that_names_nothing_is_a_sentence_on_the_screen(
+    lab: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEED", "abc")
+
+    assert main([lab]) == 1
+    assert "SEED is 'abc', must be a whole number" in capsys.readouterr().err
+
+
+def test_the_truth_of_one_world_is_not_asked_of_anothers_log(
+    trained: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VAR", str(trained.places.root.parent))
+    monkeypatch.setenv("SCALE", "tiny")
+    monkeypatch.setenv("SEED", str(trained.seed + 1))
+
+    assert main(["true-value", "--version", "1"]) == 1
+    assert f"make evaluate SEED={trained.seed}" in capsys.readouterr().err

@@ -69,3 +69,9 @@ def test_an_estimate_is_shown_with_its_interval() -> None:
 
 def test_figures_are_shown_under_their_dotted_names() -> None:
     assert flat({"a": {"b": 1, "c": {"d": True}}}) == [("a.b", "1"), ("a.c.d", "True")]
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_rollback_without_a_champion_is_refused_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rollback"]) == 1
+    assert "there is no champion. `make train`" in capsys.readouterr().err

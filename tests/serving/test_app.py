@@ -320,3 +320,12 @@ def test_a_server_without_a_release_says_what_to_do_and_ctrl_c_stops_it_cleanly(
     assert "http://127.0.0.1:" in said[0]
     assert "make train" in said[1]
     assert (server.returncode, rest, trouble) == (0, "stopped\n", "")
+
+
+def test_a_body_no_parser_gets_through_names_the_body_and_the_rule(client: TestClient) -> None:
+    json_header = {"content-type": "application/json"}
+    for body in (b"[" * 100_000, b'{"user_id": "\xff"}', b'{"user_id": 1' + b"0" * 5_000 + b"}"):
+        told = refused(client.post("/v1/feed", content=body, headers=json_header), 400)
+
+        assert told["field"] == "body"
+        assert "must be JSON in UTF-8" in told["rule"]

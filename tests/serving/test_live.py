@@ -211,3 +211,17 @@ def test_a_newer_online_store_is_read_again(places: Places, live: Live) -> None:
     assert live.champion.follow()
     assert live.champion.now is not before
     assert live.champion.now.version == before.version
+
+
+def test_a_server_started_before_any_log_serves_as_one_started_after(places: Places) -> None:
+    places.registry.rename(places.root / "later")
+    early = Live(places, lambda now_us: a_world(now_us=now_us))
+    assert not early.follow()
+    a_log(places.log)
+    (places.root / "later").rename(places.registry)
+
+    assert early.follow()
+
+    assert early.clock() >= NOW_US
+    assert early.state.query(3, 1, early.clock()).seen.tolist() == [3, 4]
+    assert len(early.feed(3, limit=4).funnel.slate) == 4

@@ -64,7 +64,7 @@ def test_another_worlds_log_is_refused_and_kept(run: Run, tmp_path: Path) -> Non
     other = a_run_beside(run, tmp_path, seed=8)
     before = EventLog(other.places.log).digest()
 
-    with pytest.raises(AnotherWorld, match="--replace"):
+    with pytest.raises(AnotherWorld, match=r"make train SCALE=tiny SEED=7 VAR=.*--replace"):
         written(other)
 
     assert EventLog(other.places.log).digest() == before

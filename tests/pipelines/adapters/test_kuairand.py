@@ -18,7 +18,6 @@ from pipelines.adapters.kuairand_files import (
     BadRealLogs,
     folder_in,
     read_folder,
-    starting_state,
 )
 from tests.pipelines.adapters.conftest import HOUR_MS, NOON_MS, impressions, users, videos
 
@@ -163,12 +162,6 @@ def test_ingesting_twice_changes_nothing(a_folder: AFolder, a_log: EventLog) -> 
     assert before == a_log.digest()
 
 
-def test_only_days_through_until_are_ingested(a_folder: AFolder, a_log: EventLog) -> None:
-    counts = ingest(a_folder(), a_log, until=dt.date(2022, 4, 25))
-
-    assert (counts["served"], counts["rows_after_the_last_day"]) == (2, 1)
-
-
 def test_another_folder_takes_the_place_of_the_one_before(a_folder: AFolder, a_log: EventLog) -> None:
     ingest(a_folder(), a_log)
     later = impressions(time_ms=[NOON_MS + hours * HOUR_MS for hours in (48, 49, 50)])
@@ -177,11 +170,6 @@ def test_another_folder_takes_the_place_of_the_one_before(a_folder: AFolder, a_l
 
     assert counts["parts_of_another_folder_removed"] > 0
     assert sorted({moment.day for moment in a_log.read("served")["event_time"]}) == [27]
-
-
-def test_an_until_before_the_first_day_says_which_day_is_first(a_folder: AFolder, a_log: EventLog) -> None:
-    with pytest.raises(BadRealLogs, match="first day is 2022-04-25"):
-        ingest(a_folder(), a_log, until=dt.date(2022, 4, 1))
 
 
 def test_a_parent_of_the_folder_will_do(a_folder: AFolder, tmp_path: Path) -> None:
@@ -259,34 +247,10 @@ def test_nothing_of_a_broken_folder_is_stored(a_folder: AFolder, a_log: EventLog
     assert a_log.is_empty()
 
 
-def a_tail() -> pl.DataFrame:
-    columns = {"user_id": [1, 1, 2], "video_id": [10, 11, 12], "pos_from_end": [2, 1, 1]}
-    return pl.DataFrame({**columns, "is_like": [0, 1, 0], "long_view": [1, 0, 1]})
+def test_a_history_without_times_is_never_an_event(a_folder: AFolder, a_log: EventLog) -> None:
+    tail = pl.DataFrame({"user_id": [1, 1, 2], "video_id": [10, 11, 12], "pos_from_end": [2, 1, 1]})
 
-
-def test_the_history_is_a_state_known_at_the_end_of_its_last_day_oldest_first(a_folder: AFolder) -> None:
-    state = starting_state(a_folder(history_tail50_to_20220424=a_tail()))
-
-    assert state is not None
-    assert int(dt.datetime(2022, 4, 24, 16, tzinfo=dt.UTC).timestamp()) * 1_000_000 == state.known_us
-    assert state.watched.select("user_id", "video_id").rows() == [(1, 10), (1, 11), (2, 12)]
-
-
-def test_the_history_is_never_an_event(a_folder: AFolder, a_log: EventLog) -> None:
-    assert ingest(a_folder(history_tail50_to_20220424=a_tail()), a_log)["watched"] == 3
-
-
-def test_the_whole_number_of_past_impressions_is_kept_where_it_is_told(a_folder: AFolder) -> None:
-    lengths = pl.DataFrame({"user_id": [1, 2], "history_len": [70, 1]})
-
-    state = starting_state(a_folder(history_tail50_to_20220424=a_tail(), history_users=lengths))
-
-    assert state is not None
-    assert state.impressions.rows() == [(1, 70), (2, 1)]
-
-
-def test_a_folder_without_history_has_no_starting_state(a_folder: AFolder) -> None:
-    assert starting_state(a_folder()) is None
+    assert ingest(a_folder(history_tail50_to_20220424=tail), a_log)["watched"] == 3
 
 
 @pytest.fixture
