@@ -99,7 +99,7 @@ def settings(growth: Growth, seed: int) -> dict[str, Any]:
 
 
 def binned(train: Rows, seed: int) -> Any:
-    """The train matrix, binned once for all heads; a code is split by sets of codes, not by its size."""
+    """The train matrix, binned once for all heads."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import lightgbm
 
@@ -109,12 +109,7 @@ def binned(train: Rows, seed: int) -> Any:
         for name in ("max_bin", "feature_pre_filter", "verbosity", "seed", "num_threads")
     }
     return lightgbm.Dataset(
-        train.matrix,
-        label=np.zeros(len(train)),
-        feature_name=list(COLUMNS),
-        categorical_feature=list(CODES),
-        params=bins,
-        free_raw_data=False,
+        train.matrix, label=np.zeros(len(train)), feature_name=list(COLUMNS), params=bins, free_raw_data=False
     ).construct()
 
 

@@ -17,7 +17,7 @@ import sqlite3
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,15 +68,31 @@ def client(places: Places) -> MlflowClient:
     """MLflow's client on this run's own database; telemetry is off before it is imported."""
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    from mlflow.tracking import MlflowClient
-
     # MLflow's own mappings use an option SQLAlchemy is about to drop; nothing its users could mend.
     warnings.filterwarnings("ignore", message=".*noload.*")
     for chatty in ("mlflow", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     places.registry.mkdir(parents=True, exist_ok=True)
-    address = f"sqlite:///{_database(places).resolve()}"
+    if not _database(places).exists():
+        _make_database(_database(places))
+    return _client_of(_database(places))
+
+
+def _client_of(database: Path) -> MlflowClient:
+    from mlflow.tracking import MlflowClient
+
+    address = f"sqlite:///{database.resolve()}"
     return MlflowClient(address, address)
+
+
+def _make_database(database: Path) -> None:
+    """MLflow creates its tables in many steps and cannot finish what was killed midway: make them aside."""
+    unfinished = database.with_name(f".{database.name}.{os.getpid()}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    _client_of(unfinished).search_experiments()  # the first question creates every table
+    with suppress(FileExistsError):  # somebody else was faster: theirs it is
+        os.link(unfinished, database)
+    unfinished.unlink()
 
 
 def start_run(places: Places, name: str, tags: Mapping[str, str] | None = None) -> str:
@@ -193,14 +209,23 @@ def _query(places: Places, sql: str, arguments: tuple[object, ...]) -> list[tupl
     """Rows of MLflow's database, opened read-only; none while it has not been made."""
     if not _database(places).exists():
         return []
-    address = f"{_database(places).resolve().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(address, uri=True, timeout=5)) as connection:
+    try:
         try:
-            return connection.execute(sql, arguments).fetchall()
+            return _rows(places, "ro", sql, arguments)
         except sqlite3.OperationalError as error:
-            if "no such table" in str(error):  # MLflow is creating its tables right now
-                return []
-            raise
+            if "readonly" not in str(error):
+                raise
+            return _rows(places, "rw", sql, arguments)  # a writer was killed: undo what it left half done
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):  # MLflow is creating its tables right now
+            return []
+        raise
+
+
+def _rows(places: Places, mode: str, sql: str, arguments: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    address = f"{_database(places).resolve().as_uri()}?mode={mode}"
+    with closing(sqlite3.connect(address, uri=True, timeout=5)) as connection:
+        return connection.execute(sql, arguments).fetchall()
 
 
 def _tag(places: Places, version: int, name: str) -> str:

@@ -107,3 +107,39 @@ def test_following_the_alias_does_not_import_mlflow(places: Places) -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert found.stdout.split() == ["1", "False"]
+
+
+def test_a_database_appears_with_all_of_its_tables_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = Places(tmp_path / "run")
+
+    def killed(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("serving.registry._client_of", killed)
+        with pytest.raises(KeyboardInterrupt):
+            registry.client(places)
+    assert not (places.registry / "mlflow.db").exists()
+
+    assert registry.client(places).search_registered_models() == []
+    assert [path.name for path in places.registry.iterdir()] == ["mlflow.db"]
+
+
+def test_what_a_killed_writer_left_half_done_is_undone_by_the_next_reader(places: Places) -> None:
+    database = places.registry / "mlflow.db"
+    killed = (
+        "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); "
+        "c.execute('pragma cache_size=1'); c.execute('begin immediate'); "
+        "c.execute('create table big (x)'); "
+        "c.execute('insert into big with recursive n(i) as "
+        "(select 1 union all select i + 1 from n where i < 50000) select hex(randomblob(50)) from n'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", killed, str(database)], check=False)
+    assert database.with_name("mlflow.db-journal").exists()
+
+    found = registry.champion(places)
+
+    assert found is not None
+    assert found[0] == 1
