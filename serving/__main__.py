@@ -27,18 +27,24 @@ def main(argv: Sequence[str]) -> int:
     """Serve until interrupted; 1 with a sentence when that cannot be."""
     arguments = parser().parse_args(argv)
     _quiet_environment()
-    from feature_repo.places import BadSetting, run_from_environment
+    from feature_repo.places import BadSetting
+    from feature_repo.schemas import BadLog
 
     try:
-        run = run_from_environment()
-    except BadSetting as wrong:
+        return _served(arguments.host, arguments.port)
+    except (BadSetting, BadLog) as wrong:
         print(f"serve: {wrong}", file=sys.stderr)
         return 1
-    listening = _listening(arguments.host, arguments.port)
+
+
+def _served(host: str, port: int) -> int:
+    from feature_repo.places import run_from_environment
+
+    run, listening = run_from_environment(), _listening(host, port)
     if listening is None:
         return 1
     with listening, suppress(KeyboardInterrupt):  # before uvicorn listens to signals, or after
-        _serve(run, listening, arguments.host, listening.getsockname()[1])
+        _serve(run, listening, host, listening.getsockname()[1])
     print("stopped", flush=True)
     return 0
 

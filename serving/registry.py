@@ -176,6 +176,9 @@ def rollback(places: Places) -> RolledBack:
                 else "there is no champion"
             )
             raise NothingToRollBackTo(f"Nothing to roll back to: {found}. `make train` makes a new release.")
+        for entry in versions(places):
+            if entry.version == int(before):
+                verify_release(entry.directory)  # no server would take up a damaged one
         mlflow = client(places)
         mlflow.set_model_version_tag(MODEL, str(now[0]), "rolled_back", _timestamp())
         took_ms = _alias(places, mlflow, int(before))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from serving.__main__ import main
@@ -33,3 +35,16 @@ def test_a_scale_that_is_none_is_refused_before_a_port_is_bound(
 
     assert main([]) == 1
     assert "serve: SCALE is 'huge'" in capsys.readouterr().err
+
+
+def test_a_log_that_cannot_be_read_is_named_before_anybody_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VAR", str(tmp_path))
+    monkeypatch.setenv("SCALE", "tiny")
+    day = tmp_path / "simulated-tiny" / "log" / "watched" / "day=2026-06-05"
+    day.mkdir(parents=True)
+    (day / "half.parquet").write_bytes(b"PAR1 and no more")
+
+    assert main(["--port", "0"]) == 1
+    assert "half.parquet is not a whole parquet file" in capsys.readouterr().err

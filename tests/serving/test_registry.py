@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from feature_repo.places import Places
 from serving import registry
-from serving.releases import read_release
+from serving.releases import DamagedRelease, read_release
 from tests.serving.builders import released
 
 
@@ -134,7 +135,8 @@ def test_what_a_killed_writer_left_half_done_is_undone_by_the_next_reader(places
         "c.execute('pragma cache_size=1'); c.execute('begin immediate'); "
         "c.execute('create table big (x)'); "
         "c.execute('insert into big with recursive n(i) as "
-        "(select 1 union all select i + 1 from n where i < 50000) select hex(randomblob(50)) from n'); os._exit(9)"
+        "(select 1 union all select i + 1 from n where i < 50000) select hex(randomblob(50)) from n'); "
+        "os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", killed, str(database)], check=False)
     assert database.with_name("mlflow.db-journal").exists()
@@ -143,3 +145,18 @@ def test_what_a_killed_writer_left_half_done_is_undone_by_the_next_reader(places
 
     assert found is not None
     assert found[0] == 1
+
+
+def test_a_rollback_onto_a_damaged_release_is_refused_and_moves_nothing(
+    places: Places, break_release: Callable[[int], str]
+) -> None:
+    registry.set_champion(places, 2)
+    break_release(1)
+
+    with pytest.raises(DamagedRelease, match=r"has sha256 .*, its manifest promises"):
+        registry.rollback(places)
+
+    found = registry.champion(places)
+    assert found is not None
+    assert found[0] == 2
+    assert not registry.was_rolled_back(places, 2)
