@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.baselines import item_popularity
+from evaluation.baselines import fitted_logistic, item_popularity
 from evaluation.intervals import Interval, bootstrap, bootstrap_of
 from evaluation.per_user import PerUser
 from evaluation.ranking import user_aucs, user_ndcgs
+from feature_repo.matrix import COLUMNS
 from pipelines.plan import Plan
 from pipelines.release import Trained, predictions_of, scored
 from pipelines.shell import Told, shown
@@ -38,6 +39,7 @@ def held_out_table(plan: Plan, told: Told) -> dict[str, Any]:
         "model": predictions[LABEL],
         "value": rival.scores["value"],
         "logistic": rival.scores["logistic"],
+        "logistic, codes as numbers": codes_as_numbers(trained.split("train"), test),
         "item_popularity": popularity(plan, test),
         "random": rival.scores["random"],
     }
@@ -50,6 +52,13 @@ def held_out_table(plan: Plan, told: Told) -> dict[str, Any]:
     ]
     told.table(f"held-out days, {int(mask.sum()):,} rows", ("scorer", "GAUC", "nDCG@5", "mean"), rows)
     return {"rows": int(mask.sum()), "scorers": table}
+
+
+def codes_as_numbers(train: Rows, test: Rows) -> Any:
+    """The logistic regression that takes a surface or a topic for a quantity; shows what indicators add."""
+    usable = train.mature(LABEL)
+    fitted = fitted_logistic(COLUMNS, train.matrix[usable], train.label(LABEL)[usable])
+    return fitted.score(test.matrix)
 
 
 def popularity(plan: Plan, test: Rows) -> Any:
