@@ -278,7 +278,7 @@ def collected(var: Path, before: Figures) -> dict[str, Any]:
 def main() -> int:
     before = json.loads(FIGURES.read_text("utf-8")) if FIGURES.exists() else {}
     figures = collected(ROOT / os.environ.get("VAR", "var"), before)
-    FIGURES.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", "utf-8")
+    FIGURES.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     documents = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     for path in documents:
         path.write_text(filled(path.read_text("utf-8"), figures), "utf-8")
