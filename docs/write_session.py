@@ -43,7 +43,7 @@ def main() -> int:
         running("session", ["-m", "serving"], {"VAR": str(var)}, var / "session.txt") as server,
     ):
         figures["session"] = printed(server.port)
-    (HERE / "figures.json").write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", "utf-8")
+    (HERE / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     print(figures["session"] + "next: make figures")
     return 0
 

@@ -6,6 +6,8 @@ import importlib
 import os
 import sys
 
+from feature_repo.processes import exit_code
+
 VERBS = {
     "true-value": ("labs.true_value", "what champion, simple baselines and the oracle are truly worth"),
     "three-seeds": ("labs.three_seeds", "the same question in three worlds, each trained from scratch"),
@@ -30,16 +32,9 @@ def main(argv: list[str]) -> int:
         return 2
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    try:
-        return int(importlib.import_module(VERBS[argv[0]][0]).main(argv[1:]))
-    except KeyboardInterrupt:
-        print("stopped; nothing was written. Run the same command again.", file=sys.stderr)
-        return 130
-    except (RuntimeError, ValueError, OSError, LookupError) as error:
-        if os.environ.get("TRACEBACK"):
-            raise
-        print(f"{argv[0]}: {error}", file=sys.stderr)
-        return 1
+    stopped = "stopped; nothing was written. Run the same command again."
+    module = VERBS[argv[0]][0]
+    return exit_code(argv[0], lambda: int(importlib.import_module(module).main(argv[1:])), stopped)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from feature_repo.processes import exit_code
+
 if TYPE_CHECKING:
     from monitoring.checks import Outcome
 
@@ -20,16 +22,8 @@ DECISIONS = {"nothing": "green", "investigate": "yellow", "retrain": "cyan", "ro
 def main(argv: list[str] | None = None) -> int:
     """0 whatever was found; 1 with a sentence when there is nothing to watch over, or it cannot be read."""
     arguments = _parser().parse_args(argv)
-    try:
-        return _monitored(arguments)
-    except KeyboardInterrupt:
-        print("stopped; nothing was written. Run the same command again.", file=sys.stderr)
-        return 130
-    except (RuntimeError, ValueError, OSError, LookupError) as error:
-        if os.environ.get("TRACEBACK"):
-            raise
-        print(f"monitor: {error}", file=sys.stderr)
-        return 1
+    stopped = "stopped; nothing was written. Run the same command again."
+    return exit_code("monitor", lambda: _monitored(arguments), stopped)
 
 
 def _monitored(arguments: argparse.Namespace) -> int:

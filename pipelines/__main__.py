@@ -11,6 +11,8 @@ import sys
 import time
 import warnings
 
+from feature_repo.processes import exit_code
+
 VERBS = {
     "ingest": "absorb what the server acknowledged, or foreign logs, into the event log",
     "build-features": "write the snapshots of every feature view and register them with Feast",
@@ -73,16 +75,8 @@ def main(argv: list[str]) -> int:
     asked = parser().parse_args(argv)
     quieten()
     started = time.perf_counter()
-    try:
-        return _run(asked.verb, asked.quiet, started)
-    except KeyboardInterrupt:
-        print("stopped; what was half done is deleted by the next run.", file=sys.stderr)
-        return 130
-    except (RuntimeError, ValueError, OSError, LookupError) as error:
-        if os.environ.get("TRACEBACK"):
-            raise
-        print(f"{asked.verb}: {error}", file=sys.stderr)
-        return 1
+    stopped = "stopped; what was half done is deleted by the next run."
+    return exit_code(asked.verb, lambda: _run(asked.verb, asked.quiet, started), stopped)
 
 
 def _run(verb: str, quiet: bool, started: float) -> int:

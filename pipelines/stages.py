@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from feature_repo.processes import is_running
 from feature_repo.reports import write_text_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -110,7 +111,8 @@ def source_digest(sources: tuple[str, ...]) -> str:
 def remove_unfinished(folder: Path) -> None:
     """Delete what stopped runs left; folders of processes that still run stay."""
     for left in folder.glob(f"{UNFINISHED}*"):
-        if not _runs(int(left.name.removeprefix(UNFINISHED).split("-")[0])):
+        pid = int(left.name.removeprefix(UNFINISHED).split("-")[0])
+        if pid == os.getpid() or not is_running(pid):
             shutil.rmtree(left)
 
 
@@ -119,18 +121,6 @@ def remove_old(folder: Path, kept: int) -> None:
     finished = [path for path in folder.iterdir() if not path.name.startswith(UNFINISHED)]
     for old in sorted(finished, key=lambda path: path.stat().st_mtime)[:-kept]:
         shutil.rmtree(old)
-
-
-def _runs(pid: int) -> bool:
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def write_json(path: Path, content: object) -> None:

@@ -7,6 +7,8 @@ import os
 import sys
 from importlib import import_module
 
+from feature_repo.processes import exit_code
+
 VERBS = {
     "logs": "live the world's days and write its log",
     "card": "compare the world with the published figures, row by row",
@@ -25,16 +27,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("verb", choices=VERBS)
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     asked = parser.parse_args(argv)
-    try:
-        return int(import_module(f"simulator.{asked.verb}").main(asked.arguments))
-    except KeyboardInterrupt:
-        print("Interrupted; nothing was left behind. Run the same command again.", file=sys.stderr)
-        return 130
-    except (RuntimeError, ValueError, OSError, LookupError) as error:
-        if os.environ.get("TRACEBACK"):
-            raise
-        print(f"{asked.verb}: {error}", file=sys.stderr)
-        return 1
+    stopped = "Interrupted; nothing was left behind. Run the same command again."
+    module = f"simulator.{asked.verb}"
+    return exit_code(asked.verb, lambda: int(import_module(module).main(asked.arguments)), stopped)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from feature_repo.events import KINDS
 from feature_repo.labels import long_watch
 from feature_repo.log import EventLog
 from feature_repo.places import Run, run_from_environment
+from feature_repo.processes import is_running
 from feature_repo.reports import write_report
 from simulator.days import days
 from simulator.observations import births_observed, day_observed
@@ -151,18 +152,8 @@ def _remove_unfinished(log: Path) -> None:
         if not log.exists():
             folder.rename(log)
     for folder in log.parent.glob(f".{log.name}.*"):
-        if not _is_running(int(folder.name.split(".")[-2])):
+        if not is_running(int(folder.name.split(".")[-2])):
             shutil.rmtree(folder)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _carry_over(log: Path, folder: Path) -> None:
