@@ -5,9 +5,10 @@ SEED  ?= 7
 LOGS  ?= simulated
 HOST  ?= 127.0.0.1
 PORT  ?= 8000
+SPEED ?= 1
 VAR   ?= var
 REAL_LOGS ?= var/real_logs
-export SCALE SEED LOGS HOST PORT VAR REAL_LOGS
+export SCALE SEED LOGS HOST PORT SPEED VAR REAL_LOGS
 
 # Nothing phones home, waiting threads sleep, hashes repeat, and caches stay under VAR.
 export DO_NOT_TRACK = true
@@ -25,12 +26,13 @@ VERBS := ingest build-features build-training-set train-towers train-ranker rele
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train serve evaluate monitor rollback $(VERBS) card features three-seeds bench-serving notebooks \
+.PHONY: help setup train serve evaluate monitor rollback $(VERBS) card scenarios live features three-seeds bench-serving bench-world \
+        pairing long-term notebooks \
         figures format lint types imports test check clean
 
 help: ## List the targets, one sentence each.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  now: SCALE=$(SCALE) SEED=$(SEED) LOGS=$(LOGS); also HOST PORT VAR REAL_LOGS TRAIN_UNTIL, e.g. make train SCALE=tiny"
+	@echo "  now: SCALE=$(SCALE) SEED=$(SEED) LOGS=$(LOGS); also HOST PORT SPEED VAR REAL_LOGS TRAIN_UNTIL, e.g. make train SCALE=tiny"
 
 setup: $(READY) ## Make the environment in .venv; every target that needs it does this first.
 
@@ -65,6 +67,12 @@ $(VERBS): $(READY)
 card: $(READY) ## Print the world's calibration card beside the published figures.
 	$(PY) -m simulator card
 
+scenarios: $(READY) ## List what can happen to the world from outside, and what operations should notice.
+	$(PY) -m simulator scenarios
+
+live: $(READY) ## Let 200 of the world's people use the running server at HOST:PORT, SPEED times as fast as life.
+	$(PY) -m simulator live --users 200 --speed $(SPEED)x --url http://$(HOST):$(PORT)
+
 features: $(READY) ## Write docs/features.md from the catalogue: what each feature means, its window and default.
 	$(PY) docs/write_features.py
 
@@ -73,6 +81,15 @@ three-seeds: $(READY) ## Train in three worlds from scratch, and compare the cha
 
 bench-serving: $(READY) ## Time POST /v1/feed against the naive server, same release and slates.
 	$(PY) -m labs bench-serving
+
+bench-world: $(READY) ## Time the world on one core, from people to parquet, and weigh its memory.
+	$(PY) -m labs bench-world
+
+pairing: $(READY) ## Measure what the same luck buys when two policies are compared over seven days.
+	$(PY) -m labs pairing
+
+long-term: $(READY) ## Count the active days of the next 28 under four policies, by roll-outs with the same luck.
+	$(PY) -m labs long-term
 
 notebooks: $(READY) ## Execute notebooks/ against the trained state and save them with their plots.
 	$(PY) notebooks/execute.py

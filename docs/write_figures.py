@@ -30,6 +30,7 @@ READING_ORDER = {
 }
 LAPTOP, REAL = "simulated-laptop", "kuairand-laptop"
 QUOTED = ("logs", "train", "promote", "evaluate", "true-value", "three-seeds", "bench-serving", "card")
+WORLDS = ("bench-world", "bench-world-stream", "pairing", "long-term")
 
 Figures = Mapping[str, Any]
 
@@ -230,6 +231,58 @@ def latency_row(found: Figures, arm: str, way: str) -> tuple[str, ...]:
     return (name, *milliseconds, f"{row['requests']:,}")
 
 
+def bench_world(figures: Figures) -> str:
+    """How fast the world is lived and written on one core, and what it weighs."""
+    of = report(figures, LAPTOP, "bench-world", "make bench-world")
+    speed = (
+        f"{of['users']:,} people, {of['days']} days, {of['impressions']:,} impressions on one core, from "
+        f"people to parquet: {number(of['impressions_per_second'])} impressions a second, each slot chosen "
+        f"from {of['candidates_per_choice_mean']:.0f} scored candidates on average; "
+        f"{of['times_the_bare_softmax']:.0f} times the time of a bare softmax over as many; at most "
+        f"{of['peak_memory_mib']:,.0f} MiB."
+    )
+    stream = figures["runs"].get(LAPTOP, {}).get("bench-world-stream")
+    if stream is None:
+        return speed
+    of = stream["figures"]
+    return (
+        f"{speed} {of['impressions'] / 1e6:.0f} million impressions of {of['users']:,} people over "
+        f"{of['days']} days stream to disk in {of['peak_memory_mib'] / 1024:.1f} GiB."
+    )
+
+
+def pairing(figures: Figures) -> str:
+    """What the same luck buys: variance of a difference between two policies, unpaired over paired."""
+    of = report(figures, LAPTOP, "pairing", "make pairing")
+    head = ("against the built-in policy", "difference", "times less variance", "10 or more")
+    rows = [
+        (name, interval(each["difference"]), interval(each["times_less_variance"], 1), _held(each))
+        for name, each in of["other_worlds"].items()
+    ]
+    lead = (
+        f"Satisfaction per person and day over {of['days']} days, {of['users']:,} people, "
+        f"{of['replications']} pairs of worlds:"
+    )
+    return f"{lead}\n\n{table(head, tuple(rows))}"
+
+
+def _held(each: Figures) -> str:
+    return "yes" if each["meets_the_bar"] else "no"
+
+
+def long_term(figures: Figures) -> str:
+    """Active days of the next 28 by policy, paired by person."""
+    of = report(figures, LAPTOP, "long-term", "make long-term")
+    people = next(iter(of.values()))["active_days"]["n"]
+    head = ("policy", "active days of the next 28", "more than the built-in")
+    rows = [
+        (name, interval(each["active_days"], 2), interval(each["more_days"], 2)) for name, each in of.items()
+    ]
+    return (
+        f"The same {people:,} people after the log's end, with the same luck:\n\n{table(head, tuple(rows))}"
+    )
+
+
 def session(figures: Figures) -> str:
     """What docs/session.sh printed."""
     if "session" not in figures:
@@ -245,6 +298,9 @@ BLOCKS: dict[str, Callable[[Figures], str]] = {
     "card": card,
     "card-summary": card_summary,
     "bench-serving": bench_serving,
+    "bench-world": bench_world,
+    "pairing": pairing,
+    "long-term": long_term,
     "session": session,
 }
 
@@ -269,7 +325,7 @@ def collected(var: Path, before: Figures) -> dict[str, Any]:
     runs: dict[str, dict[str, Any]] = {run: dict(verbs) for run, verbs in before.get("runs", {}).items()}
     for path in sorted(var.glob("*/reports/*.json")):
         found = json.loads(path.read_text("utf-8"))
-        if found["verb"] in QUOTED and path.parent.parent.name in (LAPTOP, REAL):
+        if found["verb"] in (*QUOTED, *WORLDS) and path.parent.parent.name in (LAPTOP, REAL):
             runs.setdefault(path.parent.parent.name, {})[found["verb"]] = found
     lines = {n: len((ROOT / n).read_text("utf-8").splitlines()) for n in READING_ORDER if (ROOT / n).exists()}
     return {**before, "lines": lines, "runs": runs}

@@ -1,9 +1,10 @@
-"""Everything that can happen, once: six kinds of event, each with an id and two clocks.
+"""Everything that can happen, once: eight kinds of event, each with an id and two clocks.
 
 `event_time` is when it happened, `known_time` when we knew it; nothing may be used before it was known.
 A swipe is told by three events: `Served` (an item of a slate), `Watched` (it reached the screen, sent even at
-0 ms) and what the person did (`Reacted`, `Followed`). `Uploaded` and `Joined` bring videos and people in.
-Served without watched is unseen, never a negative.
+0 ms) and what the person did (`Reacted`, `Followed`) or said when asked (`Surveyed`). On the grid, only a
+cover that was tapped is watched. `Uploaded` and `Joined` bring videos and people in, `Removed` takes a video
+down. Served without watched is unseen, never a negative.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ KINDS: Mapping[str, Schema] = {
         "propensity": pl.Float64,  # of this item at this position given the items above it; null if unknown
         "explored": pl.Boolean,
         "source": pl.String,  # which candidate source found it; null if unknown
-        "surface": pl.Int16,  # 0 is the swipe feed; foreign logs keep their own codes
+        "surface": pl.Int16,  # 0 is the swipe feed, 1 the grid; foreign logs keep their own codes
         "release_id": pl.String,
         "features": pl.List(pl.Float32),  # as served, in matrix order; null where the policy had none
         "features_time": INSTANT,  # when the mirrored features were read; null where there were none
@@ -60,6 +61,13 @@ KINDS: Mapping[str, Schema] = {
         "user_id": pl.Int64,
         "creator_id": pl.Int64,
     },
+    "surveyed": {
+        **_CLOCKS,
+        "impression_id": pl.Int64,
+        "user_id": pl.Int64,
+        "video_id": pl.Int64,
+        "answer": pl.Int16,  # 1 (regretted) to 5 (loved); null when it was shown and not answered
+    },
     "uploaded": {
         **_CLOCKS,
         "video_id": pl.Int64,
@@ -69,6 +77,10 @@ KINDS: Mapping[str, Schema] = {
         "content": pl.List(pl.Float32),  # what a content encoder saw, CONTENT_SIZE numbers; null if none
         "headline_score": pl.Float32,  # what a headline classifier saw: how much it promises; null if none
         "production_score": pl.Float32,  # what a quality classifier saw: how well it is made; null if none
+    },
+    "removed": {
+        **_CLOCKS,
+        "video_id": pl.Int64,  # moderation took it down
     },
     "joined": {
         **_CLOCKS,

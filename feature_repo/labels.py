@@ -32,6 +32,8 @@ WINDOWS_US: Mapping[str, int] = {
 
 LABELS = tuple(WINDOWS_US)
 
+SWIPE = 0
+
 
 _SERVED = (
     "impression_id",
@@ -69,6 +71,14 @@ def events_between(log: EventLog, start_us: int, end_us: int, known_before_us: i
         "followed": log.read("followed", None, last_us, known_before_us, clocks),
         "uploaded": log.read("uploaded", None, None, known_before_us, ("video_id", "creator_id", "topic")),
     }
+
+
+def learnable(logs: str) -> pl.Expr:
+    """Which rows models learn from and are judged on: all of foreign logs, the swipe feed of simulated ones.
+
+    A row of the grid is a cover that was tapped; it says nothing of those that were examined and were not.
+    """
+    return pl.col("surface") == SWIPE if logs == "simulated" else pl.lit(True)
 
 
 def long_watch(watched_ms: pl.Expr, duration_ms: pl.Expr) -> pl.Expr:

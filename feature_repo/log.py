@@ -14,12 +14,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from feature_repo.clock import MINUTE_US, day_of
 from feature_repo.events import KINDS, empty
 from feature_repo.reports import write_text_atomically
 from feature_repo.schemas import BadLog, validated, without_repeats
+
+ROWS_PER_GROUP = 1 << 18
+"""Named so that the same rows are the same bytes, whatever a library's default will be."""
 
 LATE_US = 10 * MINUTE_US
 """An event known more than this after it happened is counted as late; phones are often offline for a
@@ -46,7 +50,7 @@ class EventLog:
     def append(self, kind: str, frame: pl.DataFrame, part: str) -> None:
         """Store rows under this part name, a file per UTC day; BadLog, and nothing stored, if invalid."""
         _refuse_part_name(part)
-        rows = validated(kind, frame).sort("event_time", "event_id")
+        rows = _in_order(validated(kind, frame))
         unfinished = [self._write_unfinished(kind, day, part) for day in _days(rows)]
         for temporary, final in unfinished:
             temporary.replace(final)
@@ -155,13 +159,29 @@ class EventLog:
         folder = self.root / kind / f"day={day[0]}"
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{part}.{os.getpid()}.unfinished"
-        day[1].write_parquet(temporary, compression="zstd", compression_level=1)
+        day[1].write_parquet(
+            temporary, compression="zstd", compression_level=1, row_group_size=ROWS_PER_GROUP
+        )
         return temporary, folder / f"{part}.parquet"
 
 
+def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
+    """By (event_time, event_id). Moments sort faster than names, and ids of one moment often are in order."""
+    moments = rows["event_time"].to_physical().to_numpy()
+    found = rows[np.argsort(moments, kind="stable")]
+    moment, name = pl.col("event_time"), pl.col("event_id")
+    tied = moment.diff().dt.total_microseconds() == 0
+    misplaced = found.select((tied & (name < name.shift())).any()).item()
+    return found.sort("event_time", "event_id") if misplaced else found
+
+
 def _days(rows: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    for (day,), frame in rows.group_by(pl.col("event_time").dt.date(), maintain_order=True):
-        yield str(day), frame
+    """Each UTC day's slice of rows that are sorted by event_time."""
+    days = rows.select(pl.col("event_time").dt.date().rle().struct.unnest()).iter_rows()
+    first = 0
+    for length, day in days:
+        yield str(day), rows.slice(first, length)
+        first += length
 
 
 def _between(

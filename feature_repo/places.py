@@ -20,6 +20,11 @@ class Places:
         return self.root / "log"
 
     @property
+    def shadow(self) -> Path:
+        """What truly happened; sealed: only the world, labs, notebooks and tests may read it."""
+        return self.root / "shadow"
+
+    @property
     def journal(self) -> Path:
         """Events the server acknowledged and the log has not absorbed yet (SQLite)."""
         return self.root / "journal.db"

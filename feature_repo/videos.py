@@ -8,13 +8,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
-from feature_repo.events import CONTENT_SIZE
+from feature_repo.events import CONTENT_SIZE, empty
 from feature_repo.log import EventLog
+
+NEVER_US = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class VideoCatalog:
-    """One row per video. Unknown: topic -1, duration NaN, content zeros, scores NaN."""
+    """One row per video, removed ones included: who watched one has watched it.
+
+    Unknown: topic -1, duration NaN, content zeros, scores NaN.
+    """
 
     video_ids: NDArray[np.int64]
     creator_ids: NDArray[np.int64]
@@ -24,14 +29,18 @@ class VideoCatalog:
     content: NDArray[np.float32]
     headline: NDArray[np.float32]
     production: NDArray[np.float32]
+    removed_us: NDArray[np.int64]  # when its removal was known; NEVER_US for a video that stands
 
     @classmethod
     def from_log(cls, log: EventLog, known_before_us: int | None = None) -> VideoCatalog:
-        return cls.from_uploads(log.read("uploaded", known_before_us=known_before_us))
+        uploaded, removed = (
+            log.read(kind, known_before_us=known_before_us) for kind in ("uploaded", "removed")
+        )
+        return cls.from_uploads(uploaded, removed)
 
     @classmethod
-    def from_uploads(cls, uploaded: pl.DataFrame) -> VideoCatalog:
-        """The first upload of each video wins."""
+    def from_uploads(cls, uploaded: pl.DataFrame, removed: pl.DataFrame | None = None) -> VideoCatalog:
+        """The first upload of each video wins, and so does its first removal."""
         first = uploaded.sort("event_time", "event_id").unique("video_id", keep="first", maintain_order=True)
         rows = first.sort("video_id")
         return cls(
@@ -43,6 +52,7 @@ class VideoCatalog:
             _content(rows["content"]),
             rows["headline_score"].fill_null(float("nan")).to_numpy(),
             rows["production_score"].fill_null(float("nan")).to_numpy(),
+            _removals(rows["video_id"].to_numpy(), empty("removed") if removed is None else removed),
         )
 
     def __len__(self) -> int:
@@ -74,6 +84,14 @@ def _taken(values: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int
     if not len(values):
         return np.full(rows.shape, -1, np.int64)
     return np.where(rows >= 0, values[rows], -1)
+
+
+def _removals(video_ids: NDArray[np.int64], removed: pl.DataFrame) -> NDArray[np.int64]:
+    """When the first removal of each video was known; removals of unknown videos are left out."""
+    known_us = np.full(len(video_ids), NEVER_US, np.int64)
+    rows = rows_of(video_ids, removed["video_id"].to_numpy())
+    np.minimum.at(known_us, rows[rows >= 0], removed["known_time"].to_physical().to_numpy()[rows >= 0])
+    return known_us
 
 
 def _content(column: pl.Series) -> NDArray[np.float32]:

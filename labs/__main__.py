@@ -11,6 +11,14 @@ from feature_repo.processes import exit_code
 VERBS = {
     "true-value": ("labs.true_value", "what champion, simple baselines and the oracle are truly worth"),
     "three-seeds": ("labs.three_seeds", "the same question in three worlds, each trained from scratch"),
+    "bench-world": ("labs.bench.bench_world", "impressions per second on one core, and peak memory"),
+    "ceilings": ("labs.ceilings", "how good a perfect model could look on each label of this log"),
+    "long-term": ("labs.long_term", "active days in the next 28 under each policy, from the log's end"),
+    "global-effect": (
+        "labs.global_effect",
+        "what a change does to everybody, and what an A/B test would say",
+    ),
+    "pairing": ("labs.pairing", "how much the same luck on both sides cuts the variance of a difference"),
     "bench-serving": ("labs.bench.bench_serving", "our server against the naive one, paired in one run"),
 }
 

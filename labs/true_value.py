@@ -25,8 +25,9 @@ from labs.worths import Margin, Walks, Worth, as_long, margin, unbeaten, worth
 if TYPE_CHECKING:
     from evaluation.baselines import Logistic
     from labs.policies import Policy
+    from serving.candidates import Candidates, Query
     from serving.releases import Release
-    from simulator.truth import World
+    from simulator.worlds import World
 
 ACTIVE_DAYS = 7
 """People walk who watched something in the last week: those a feed would meet."""
@@ -55,23 +56,29 @@ class Answered:
         }
 
 
-def active_people(log: EventLog, now_us: int, most: int, seed: int) -> NDArray[np.int64]:
-    """A sample of the world's people who watched something in the last week, ascending."""
+def active_people(
+    log: EventLog, humans: NDArray[np.int64], now_us: int, most: int, seed: int
+) -> NDArray[np.int64]:
+    """A sample of the world's people, no bots, who watched something in the last week, ascending."""
     watched = log.read("watched", now_us - ACTIVE_DAYS * DAY_US, now_us, now_us, columns=["user_id"])
-    joined = log.read("joined", columns=["user_id"])  # a client of the server may be nobody of this world
-    everybody = np.intersect1d(watched["user_id"].to_numpy(), joined["user_id"].to_numpy())
+    # A client of the server may be nobody of this world.
+    everybody = np.intersect1d(watched["user_id"].to_numpy(), humans)
     return np.sort(np.random.default_rng([seed, 31]).permutation(everybody)[:most])
 
 
 def walked(
-    world: World, policy: Policy, people: NDArray[np.int64], now_us: int, seen: Mapping[int, Any]
+    world: World,
+    policy: Policy,
+    people: NDArray[np.int64],
+    now_us: int,
+    seen: Mapping[int, Any],
+    corpus: NDArray[np.int64],
 ) -> Walks:
     """One session per person under a policy that hears what was watched."""
     from simulator.truth import walk
 
-    sessions = walk(world, policy.slate, people, now_us, seen, told=policy.hear)
-    length = sessions.session_length.astype(np.float64)
-    return Walks(sessions.user_ids, np.nan_to_num(sessions.mean_satisfaction) * length, length)
+    sessions = walk(world, policy.slate, people, now_us, seen, corpus=corpus, told=policy.hear)
+    return Walks(sessions.user_ids, sessions.satisfaction, sessions.session_length.astype(np.float64))
 
 
 def release_of(places: Places, version: int | None = None) -> Release:
@@ -118,24 +125,27 @@ def policies(run: Run, release: Release, world: World, now_us: int) -> Iterator[
     yield CHAMPION, Deployed(feed, memory(), run.seed)
     for name, score in baselines(Reads(feed), logistic_of(run.places)).items():
         yield name, Ranked(feed, memory(), score, run.seed)
-    yield (
-        ORACLE,
-        Ranked(feed, memory(), lambda query, table: world.satisfaction(query.user_id, table.ids), run.seed),
-    )
+
+    def felt(query: Query, table: Candidates) -> NDArray[np.float64]:
+        return world.satisfaction(query.user_id, table.ids, now_us)
+
+    yield ORACLE, Ranked(feed, memory(), felt, run.seed)
 
 
 def answered(run: Run, release: Release, most: int | None = None) -> Answered:
     """Walk everybody under every policy and compare."""
-    from simulator.truth import World, seen_by
+    from simulator.logs import world_of
+    from simulator.truth import humans, public_in, seen_by
 
     _refuse_another_world(run)
-    log = EventLog(run.places.log)
-    world, now_us = World(run.scale, run.seed), log.end_us()
-    people = active_people(log, now_us, most or PEOPLE[run.scale], run.seed)
+    log, world = EventLog(run.places.log), world_of(run)
+    now_us = log.end_us()
+    people = active_people(log, humans(world), now_us, most or PEOPLE[run.scale], run.seed)
     seen = seen_by(log.read("watched", known_before_us=now_us, columns=["user_id", "video_id"]))
+    corpus = public_in(*(log.read(kind, known_before_us=now_us) for kind in ("uploaded", "removed")))
     walks: dict[str, Walks] = {}
     for name, policy in _shown_progress(policies(run, release, world, now_us)):
-        walks[name] = walked(world, policy, people, now_us, seen)
+        walks[name] = walked(world, policy, people, now_us, seen, corpus)
     return compared(release.release_id, walks, run.seed)
 
 

@@ -18,7 +18,7 @@ import polars as pl
 
 from feature_repo.clock import DAY_US
 from feature_repo.journal import frame_of
-from feature_repo.labels import WINDOWS_US
+from feature_repo.labels import WINDOWS_US, learnable
 from feature_repo.log import EventLog
 from feature_repo.matrix import COLUMNS
 from feature_repo.places import Places, Run
@@ -147,13 +147,14 @@ def drift_of(found: Watched, towers: Towers | None) -> tuple[list[Finding], Drif
 
 
 def recent_rows(found: Watched) -> pl.DataFrame:
-    """At most SAMPLE watched impressions of the last day that has feature snapshots."""
+    """At most SAMPLE impressions a model would learn from, of the last day that has feature snapshots."""
     snapshots = read_snapshots(found.places.features)
     until_us = min(found.log.end_us(), snapshots.until_us if snapshots else 0)
     span = (until_us - DAY_US, until_us)
     served = found.log.read("served", *span, columns=("event_id", *recompute.ROWS))
     seen = found.log.read("watched", span[0], columns=("event_id", "event_time", "impression_id"))
-    rows = served.filter(pl.col("impression_id").is_in(seen["impression_id"].implode()))
+    on_screen = pl.col("impression_id").is_in(seen["impression_id"].implode())
+    rows = served.filter(on_screen, learnable(found.run.logs))
     return rows.sample(min(SAMPLE, len(rows)), seed=0).sort("impression_id").select(recompute.ROWS)
 
 

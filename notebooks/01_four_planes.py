@@ -36,7 +36,7 @@ import polars as pl
 from feature_repo.clock import HOUR_US, utc
 from feature_repo.log import EventLog
 from feature_repo.places import run_from_environment
-from simulator.truth import World
+from simulator.worlds import World
 
 warnings.filterwarnings("ignore")  # of libraries, to people who develop them
 plt.rcParams.update({"figure.figsize": (9, 3.4), "axes.spines.top": False, "axes.spines.right": False})
@@ -56,10 +56,10 @@ print(f"scale {run.scale}, seed {run.seed}; the feed ran from {utc(served_from):
 # tiny world is too small to hold them all.
 
 # %%
-from simulator.card import card, impressions
+from simulator.card import card, seen_in
 from simulator.targets import TARGETS
 
-found = card(world, impressions(log))
+found = card(*seen_in(run))
 shares = [target for target in TARGETS if target.unit != "correlation"][::-1]
 
 figure, axes = plt.subplots(figsize=(9, 5))

@@ -24,7 +24,7 @@ from feature_repo.histories import (
     history_creator_share,
     history_topic_share,
 )
-from feature_repo.labels import LABELS, DurationQuantiles, with_watch_quantile
+from feature_repo.labels import LABELS, DurationQuantiles, learnable, with_watch_quantile
 from feature_repo.log import EventLog
 from feature_repo.matrix import COLUMNS, assemble
 from feature_repo.places import Places
@@ -124,7 +124,8 @@ def snapshot(plan: Plan, towers: Towers) -> tuple[pl.DataFrame, DurationQuantile
 
 def labelled(plan: Plan, split: str, window: Window) -> pl.DataFrame:
     """Labels of one split as they were known at its end, with the moment each row is asked about."""
-    return labels_of(plan.log, window).with_columns(asked_time(plan, split), pl.lit(split).alias("split"))
+    rows = labels_of(plan.log, window).filter(learnable(plan.run.logs))
+    return rows.with_columns(asked_time(plan, split), pl.lit(split).alias("split"))
 
 
 def asked_time(plan: Plan, split: str) -> pl.Expr:

@@ -15,6 +15,8 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from serving.clocks import MOST_SPEED
+
 if TYPE_CHECKING:
     from feature_repo.places import Run
     from serving.live import Live
@@ -31,20 +33,20 @@ def main(argv: Sequence[str]) -> int:
     from feature_repo.schemas import BadLog
 
     try:
-        return _served(arguments.host, arguments.port)
+        return _served(arguments.host, arguments.port, arguments.speed)
     except (BadSetting, BadLog) as wrong:
         print(f"serve: {wrong}", file=sys.stderr)
         return 1
 
 
-def _served(host: str, port: int) -> int:
+def _served(host: str, port: int, speed: float) -> int:
     from feature_repo.places import run_from_environment
 
     run, listening = run_from_environment(), _listening(host, port)
     if listening is None:
         return 1
     with listening, suppress(KeyboardInterrupt):  # before uvicorn listens to signals, or after
-        _serve(run, listening, host, listening.getsockname()[1])
+        _serve(run, listening, f"http://{host}:{listening.getsockname()[1]}", speed)
     print("stopped", flush=True)
     return 0
 
@@ -54,6 +56,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--host", default=os.environ.get("HOST") or "127.0.0.1", help="address to bind (HOST)")
     port = os.environ.get("PORT") or str(DEFAULT_PORT)
     made.add_argument("--port", type=_port, default=port, help="port to bind, 0 for any free one (PORT)")
+    made.add_argument(
+        "--speed",
+        type=_speed,
+        default=os.environ.get("SPEED") or "1",
+        help="seconds of world time per second, 1 to 3600 (SPEED); `python -m simulator live` wants 60",
+    )
     return made
 
 
@@ -61,6 +69,16 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > LARGEST_PORT:
         raise argparse.ArgumentTypeError(f"PORT is {text!r}, must be 0 to {LARGEST_PORT}; set PORT=8000.")
     return int(text)
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = float("nan")
+    if not 1 <= speed <= MOST_SPEED:
+        raise argparse.ArgumentTypeError(f"SPEED is {text!r}, must be 1 to {MOST_SPEED}; set SPEED=60.")
+    return speed
 
 
 def _quiet_environment() -> None:
@@ -90,7 +108,7 @@ def _reason(error: OSError, port: int) -> str:
     return "HOST must be an address of this machine. Only for it: make serve HOST=127.0.0.1"
 
 
-def _serve(run: Run, listening: socket.socket, host: str, port: int) -> None:
+def _serve(run: Run, listening: socket.socket, address: str, speed: float) -> None:
     gc.disable()  # a collection during seconds of imports finds nothing; the app turns it on when ready
     import uvicorn
 
@@ -98,9 +116,10 @@ def _serve(run: Run, listening: socket.socket, host: str, port: int) -> None:
     from serving.live import open_live
 
     _log_to(run.places.server)
-    print(f"fourplanes on http://{host}:{port}  (page: /docs)   run: {run.places.root}", flush=True)
-    live = open_live(run.places, run.seed)
-    app = create_app(live, run.places, lambda: _announce(live, f"http://{host}:{port}"))
+    pace = "" if speed == 1 else f"   clock: {speed:g}x"
+    print(f"fourplanes on {address}  (page: /docs)   run: {run.places.root}{pace}", flush=True)
+    live = open_live(run.places, run.seed, speed)
+    app = create_app(live, run.places, lambda: _announce(live, address))
     settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
     uvicorn.Server(settings).run(sockets=[listening])
 

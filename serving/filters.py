@@ -14,12 +14,13 @@ from serving.candidates import Candidates, Mask, Query
 
 @dataclass(frozen=True)
 class Eligible:
-    """Known to the catalogue, and uploaded before now."""
+    """Known to the catalogue, uploaded before now, and not known before now to have been removed."""
 
     name: str = "eligible"
 
     def keep(self, query: Query, table: Candidates) -> Mask:
-        return np.asarray((table["catalog_row"] >= 0) & (table["uploaded_us"] < query.now_us))
+        exists = (table["catalog_row"] >= 0) & (table["uploaded_us"] < query.now_us)
+        return np.asarray(exists & (table["removed_us"] >= query.now_us))
 
 
 @dataclass(frozen=True)

@@ -38,11 +38,11 @@ TOPIC_DEFAULTS = np.array([catalogue.DEFAULTS[name] for name in TOPIC_FEATURES],
 
 @dataclass(frozen=True)
 class Catalogued:
-    """Creator, topic, upload time and catalogue row: what the filters need to know."""
+    """Creator, topic, upload, removal and catalogue row: what the filters need to know."""
 
     catalog: VideoCatalog
     name: str = "catalogued"
-    gives: tuple[str, ...] = ("catalog_row", "creator_id", "topic", "uploaded_us")
+    gives: tuple[str, ...] = ("catalog_row", "creator_id", "topic", "uploaded_us", "removed_us")
 
     def describe(self, _: Query, table: Candidates) -> Mapping[str, Column]:
         rows = self.catalog.rows_of(table.ids)
@@ -52,6 +52,7 @@ class Catalogued:
             "creator_id": np.where(known, self.catalog.creator_ids[rows], -1),
             "topic": np.where(known, self.catalog.topics[rows], -1).astype(np.int64),
             "uploaded_us": np.where(known, self.catalog.uploaded_us[rows], -1),
+            "removed_us": np.where(known, self.catalog.removed_us[rows], -1),
         }
 
 

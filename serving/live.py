@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -58,7 +58,11 @@ class Live:
     """Everything a running server holds."""
 
     def __init__(
-        self, places: Places, read_world: ReadWorld, seed: int = 0, clock: WorldClock | None = None
+        self,
+        places: Places,
+        read_world: ReadWorld,
+        seed: int = 0,
+        clock_from: Callable[[int], WorldClock] = WorldClock,
     ) -> None:
         log = EventLog(places.log)
         self._places, self._seed = places, seed
@@ -68,7 +72,7 @@ class Live:
         self._last_request = 0
         self._read_upto = self._journal.drained()
         waiting = self._journal.events(after=self._read_upto)
-        self.clock = clock or WorldClock(end_of(log, waiting))
+        self.clock = clock_from(end_of(log, waiting))
         catalog = VideoCatalog.from_log(log, self.clock())
         self.state = PeopleState.from_log(log, catalog, self.clock())
         self.champion = Champion(places, read_world, self.state, self.clock)
@@ -123,7 +127,8 @@ class Live:
 
     def health(self) -> dict[str, object]:
         """The figures of health.json and the release being served."""
-        return {"now_us": self.clock(), **self._release(), **self.meters.figures()}
+        told = {"now_us": self.clock(), "clock_speed": self.clock.speed}
+        return {**told, **self._release(), **self.meters.figures()}
 
     def close(self) -> None:
         self._journal.close()
@@ -179,9 +184,9 @@ class Live:
             return self._last_request
 
 
-def open_live(places: Places, seed: int) -> Live:
-    """A server on the state of one run."""
-    return Live(places, partial(world_at, places), seed)
+def open_live(places: Places, seed: int, speed: float = 1.0) -> Live:
+    """A server on the state of one run, its clock at `speed` seconds of the world per second."""
+    return Live(places, partial(world_at, places), seed, partial(WorldClock, speed=speed))
 
 
 def end_of(log: EventLog, waiting: Sequence[Any]) -> int:

@@ -107,7 +107,7 @@ _HANDLERS: Mapping[type[Exception], Any] = {
 
 def _path(error: Mapping[str, Any]) -> str:
     """events.3.watched_ms: the place of a field, without the names of the union's members."""
-    kinds = {"watched", "reacted", "followed"}
+    kinds = {"watched", "reacted", "followed", "surveyed"}
     return ".".join(str(part) for part in error["loc"] if part not in {"body", "path", *kinds}) or "body"
 
 

@@ -28,6 +28,7 @@ Limit = Annotated[int, Field(ge=1, le=MOST_ITEMS), BeforeValidator(_integer)]
 Surface = Annotated[int, Field(ge=0, le=15), BeforeValidator(_integer)]
 WatchedMs = Annotated[int, Field(ge=0, le=LONGEST_WATCH_MS), BeforeValidator(_integer)]
 DurationMs = Annotated[int, Field(ge=1, le=LONGEST_WATCH_MS), BeforeValidator(_integer)]
+Answer = Annotated[int, Field(ge=1, le=5), BeforeValidator(_integer)]
 EventId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$", examples=["phone-7-000001"])]
 
 
@@ -43,7 +44,7 @@ class FeedRequest(Asked):
     )
     limit: Limit = Field(default=10, description=f"How many items, at most {MOST_ITEMS}.", examples=[10])
     surface: Surface = Field(
-        default=0, description="Where the slate is shown; 0 is the swipe feed.", examples=[0]
+        default=0, description="Where the slate is shown; 0 is the swipe feed, 1 the grid.", examples=[0]
     )
     explore: StrictBool = Field(
         default=True,
@@ -109,11 +110,20 @@ class Followed(Event):
     )
 
 
+class Surveyed(Event):
+    """The person was asked how they liked it, 1 (regretted) to 5 (loved)."""
+
+    kind: Literal["surveyed"]
+    impression_id: Id
+    video_id: Id
+    answer: Answer | None = Field(default=None, description="Null or left out: shown, and not answered.")
+
+
 class EventBatch(Asked):
     """Stored whole or not at all."""
 
     events: Annotated[
-        list[Annotated[Watched | Reacted | Followed, Field(discriminator="kind")]],
+        list[Annotated[Watched | Reacted | Followed | Surveyed, Field(discriminator="kind")]],
         Field(min_length=1, max_length=MOST_EVENTS),
     ]
 
@@ -136,6 +146,7 @@ class Health(BaseModel):
     status: Literal["ok"]
     ready: bool
     now_us: int
+    clock_speed: float = Field(default=1.0, description="Seconds of world time per second.")
     release_id: str | None = None
     version: int | None = None
     mirror_age_s: float | None = None

@@ -1,163 +1,197 @@
 """What makes a person watch, react, leave and come back: every equation of the world, and nothing else.
 
-Pure functions of latents, seconds and uniform draws, elementwise over arrays of one shape. The thumb follows
-*pull*, the heart follows *satisfaction*, and clickbait has opposite signs in the two. The structure is a
-hurdle model of watch time and logistic signals; constants called "solved" are what makes every row of the
-card (targets.py) hold at `laptop`, by least squares on the card's own figures, in units of their bands.
+Elementwise functions of latents, seconds and uniform draws, written once: on arrays as they stand, and for
+one person at a time where person_days.py compiles them. Their numbers are `c`, see coefficients.py. The
+thumb follows *pull*, the heart follows *satisfaction*, and clickbait has opposite signs in the two. Watching
+is a hurdle model, reactions are logistic.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import expit, ndtr
+from scipy.special import ndtr
 
-from simulator.luck import Floats, exponentials, normals
+from simulator.coefficients import REACTIONS as REACTIONS
+from simulator.coefficients import Coefficients
+from simulator.compiled import either, equation
+from simulator.luck import Floats, exponential, normal
+
+Real = Any
+"""A float in the compiled day, an array of float64 elsewhere."""
 
 CLICK_S = 7.0
 LONG_VIEW_S = 18.0
 """KuaiRand's label rules: a valid play lasts min(7 s, duration), a long view min(18 s, duration)."""
 
-# Signs and sizes are a design choice: taste first, then quality, and clickbait that pulls and disappoints.
-PULL = {"relevance": 1.0, "quality": 0.55, "leniency": 0.51, "clickbait": 0.35, "freshness": 0.40}
-SATISFACTION = {"relevance": 0.8, "quality": 0.6, "clickbait": -0.7}
+REPORT = REACTIONS.index("report")
 
-ZERO = (-1.275, -0.62)
-SKIP = (1.965, -1.375)
-"""Logits of "gone at once" and of "skipped after a glance": (intercept, slope in pull). Solved: zero-play
-11.7 %, click, and long_view of .32 under the logging policy against .08 at random."""
-
-GLANCE_S = 1.85
-INTENT = (0.265, 0.51, 0.395, 0.82)
-"""log intended seconds = a + b pull + c log duration + d noise. Solved, like GLANCE_S and the share replayed:
-mean and median play of 21.5 and 4.6 s, correlation of play and click with long_view."""
-
-REPLAY_CHANCE, REPLAY_SHARE, LONGEST_SHARE = 0.45, 0.45, 2.5
-
-LEAVE = (-1.60, -0.45)
-"""Hazard of leaving: (intercept, slope in felt pull); the intercept gives 1.1 M impressions at `laptop`."""
-BOREDOM = 0.55
-"""A repeated topic among the last six counts as this much lost pull when deciding to stay (after SARDINE)."""
-
-HABIT_MEMORY, HABIT_SLOPE, HABIT_NEUTRAL = 0.8, 0.9, 0.6
-
-REACTIONS = ("like", "comment", "share", "profile", "hide", "report", "follow")
-REACTION_LOGITS: dict[str, tuple[float, float, float, float]] = {
-    "like": (-6.02, 0.85, 1.20, 0.9),
-    "comment": (-8.56, 0.50, 2.60, 0.8),
-    "share": (-8.81, 0.70, 1.50, 0.6),
-    "profile": (-5.54, 0.50, 1.80, 0.4),
-    "hide": (-7.605, -0.55, -0.05, 0.0),
-    "report": (-9.50, -0.30, 0.00, 0.0),
-    "follow": (-8.935, 0.90, 1.40, 0.5),
-}
-"""(intercept, satisfaction, long view, warmth) of each reaction's logit; intercepts solved for the published
-rates, the slopes of like and profile for their correlations with long_view. A report has no published
-rate."""
-
-REPORT_VIOLATION = 5.0
+FATIGUE_AT = 10.0
+"""Recent impressions of a topic from which weariness grows with their logarithm."""
 
 
-@dataclass(frozen=True)
-class WatchLuck:
-    """Six uniforms per impression, one per decision of the thumb."""
+class WatchLuck(NamedTuple):
+    """Seven uniforms per impression for the decisions of a thumb."""
 
-    zero: Floats
-    skip: Floats
-    glance: Floats
-    intent: Floats
-    replay: Floats
-    replay_length: Floats
+    zero: Real
+    skip: Real
+    glance: Real
+    intent: Real
+    intent_angle: Real
+    replay: Real
+    replay_length: Real
 
 
+@equation
+def chance(logit: Real) -> Real:
+    """The logistic function: a probability from log odds."""
+    return 1.0 / (1.0 + np.exp(-logit))
+
+
+@equation
 def pull(
-    relevance: Floats, quality: Floats, leniency: Floats, clickbait: Floats, freshness: Floats
-) -> Floats:
+    c: Coefficients,
+    relevance: Real,
+    quality: Real,
+    leniency: Real,
+    clickbait: Real,
+    freshness: Real,
+    weariness: Real,
+) -> Real:
     """What the thumb feels, in logits; drives watching and staying."""
-    parts = {
-        "relevance": relevance,
-        "quality": quality,
-        "leniency": leniency,
-        "clickbait": clickbait,
-        "freshness": freshness,
-    }
-    return np.asarray(sum(PULL[name] * part for name, part in parts.items()))
+    liking = c.pull_relevance * relevance + c.pull_quality * quality + c.pull_leniency * leniency
+    return liking + c.pull_clickbait * clickbait + c.pull_freshness * freshness - weariness
 
 
-def satisfaction(relevance: Floats, quality: Floats, clickbait: Floats) -> Floats:
+@equation
+def satisfaction(c: Coefficients, relevance: Real, quality: Real, clickbait: Real) -> Real:
     """What the person takes home, in logits; drives likes, returns and surveys."""
-    of = SATISFACTION
-    return of["relevance"] * relevance + of["quality"] * quality + of["clickbait"] * clickbait
+    gain = c.satisfaction_relevance * relevance + c.satisfaction_quality * quality
+    return gain + c.satisfaction_clickbait * clickbait
 
 
-def freshness(age_days: Floats, evergreen: NDArray[np.bool_]) -> Floats:
+@equation
+def freshness(age_days: Real, evergreen: Real) -> Real:
     """1 when new; topical videos fall as (1 + age)^-.8, like KuaiRand impressions; evergreens stay at .5."""
-    return np.where(evergreen, 0.5, (1.0 + np.maximum(age_days, 0.0)) ** -0.8)
+    return either(evergreen, 0.5, (1.0 + np.maximum(age_days, 0.0)) ** -0.8)
 
 
-def zero_probability(pull: Floats) -> Floats:
-    return np.asarray(expit(ZERO[0] + ZERO[1] * pull))
+@equation
+def weariness(c: Coefficients, recent: Real) -> Real:
+    """Fatigue less novelty, in logits of pull; `recent` counts a topic's impressions, fading by the night."""
+    return c.fatigue * np.log1p(recent / FATIGUE_AT) - c.novelty * np.exp(-recent)
 
 
-def skip_probability(pull: Floats) -> Floats:
-    """Of skipping after a glance, given that it played at all."""
-    return np.asarray(expit(SKIP[0] + SKIP[1] * pull))
+@equation
+def zero_probability(c: Coefficients, pull: Real) -> Real:
+    """Of swiping away at once."""
+    return chance(c.zero_intercept + c.zero_slope * pull)
 
 
-def watched_seconds(pull: Floats, duration_s: Floats, luck: WatchLuck) -> Floats:
+@equation
+def skip_probability(c: Coefficients, pull: Real) -> Real:
+    """Of swiping away after a glance, given that it played at all."""
+    return chance(c.skip_intercept + c.skip_slope * pull)
+
+
+@equation
+def watched_seconds(c: Coefficients, pull: Real, duration_s: Real, luck: WatchLuck) -> Real:
     """The hurdle: gone at once, a glance, or an intended time cut by the end; replays reach 2.5 lengths."""
-    glance = np.minimum(0.15 + exponentials(luck.glance, GLANCE_S), duration_s)
-    a, b, c, d = INTENT
-    intended = np.exp(a + b * pull + c * np.log(duration_s) + d * normals(luck.intent))
-    replays = (luck.replay < REPLAY_CHANCE) * exponentials(luck.replay_length, REPLAY_SHARE)
-    to_the_end = duration_s * np.minimum(1.0 + replays, LONGEST_SHARE)
-    played = np.where(intended < duration_s, intended, to_the_end)
-    seconds = np.where(luck.skip < skip_probability(pull), glance, played)
-    return np.where(luck.zero < zero_probability(pull), 0.0, seconds)
+    seconds = seconds_once_playing(c, pull, duration_s, luck)
+    return either(luck.zero < zero_probability(c, pull), 0.0, seconds)
 
 
-def reach_probability(pull: Floats, duration_s: Floats, threshold_s: float) -> Floats:
+@equation
+def seconds_once_playing(c: Coefficients, pull: Real, duration_s: Real, luck: WatchLuck) -> Real:
+    """Beyond the first hurdle; where a tapped cover starts."""
+    glance = np.minimum(0.15 + exponential(luck.glance, c.glance_s), duration_s)
+    noise = c.intent_noise * normal(luck.intent, luck.intent_angle)
+    wish = c.intent_intercept + c.intent_pull * pull + c.intent_duration * np.log(duration_s)
+    intended = np.exp(wish + noise)
+    replays = (luck.replay < c.replay_chance) * exponential(luck.replay_length, c.replay_share)
+    to_the_end = duration_s * np.minimum(1.0 + replays, c.longest_share)
+    played = either(intended < duration_s, intended, to_the_end)
+    return either(luck.skip < skip_probability(c, pull), glance, played)
+
+
+def reach_probability(c: Coefficients, pull: Floats, duration_s: Floats, threshold_s: float) -> Floats:
     """P(watched >= min(threshold, duration)): the Bayes probability of a click (7 s) or long view (18 s)."""
-    bar = np.minimum(threshold_s, duration_s)
-    a, b, c, d = INTENT
-    by_glance = np.exp(-np.maximum(bar - 0.15, 0.0) / GLANCE_S)
-    by_intent = ndtr((a + b * pull + c * np.log(duration_s) - np.log(bar)) / d)
-    skip = skip_probability(pull)
-    return np.asarray((1.0 - zero_probability(pull)) * (skip * by_glance + (1.0 - skip) * by_intent))
+    playing = reach_probability_once_playing(c, pull, duration_s, threshold_s)
+    return np.asarray((1.0 - zero_probability(c, pull)) * playing)
 
 
-def reached(watched_s: Floats, duration_s: Floats, threshold_s: float) -> Floats:
-    """1.0 where the play lasted min(threshold, duration)."""
-    return (watched_s >= np.minimum(threshold_s, duration_s)).astype(np.float64)
-
-
-def reaction_probability(
-    reaction: str, satisfied: Floats, long_view: Floats, warmth: Floats, violation: Floats
+def reach_probability_once_playing(
+    c: Coefficients, pull: Floats, duration_s: Floats, threshold_s: float
 ) -> Floats:
-    """P(this reaction | how the watch went); violation only matters to reports."""
-    a, by_satisfaction, by_long_view, by_warmth = REACTION_LOGITS[reaction]
+    """The same beyond the first hurdle."""
+    bar = np.minimum(threshold_s, duration_s)
+    by_glance = np.exp(-np.maximum(bar - 0.15, 0.0) / c.glance_s)
+    wish = c.intent_intercept + c.intent_pull * pull + c.intent_duration * np.log(duration_s)
+    by_intent = ndtr((wish - np.log(bar)) / c.intent_noise)
+    skip = skip_probability(c, pull)
+    return np.asarray(skip * by_glance + (1.0 - skip) * by_intent)
+
+
+@equation
+def reached(watched_s: Real, duration_s: Real, threshold_s: float) -> Real:
+    """1.0 where the play lasted min(threshold, duration)."""
+    return either(watched_s >= np.minimum(threshold_s, duration_s), 1.0, 0.0)
+
+
+@equation
+def reaction_probability(
+    c: Coefficients, number: int, satisfied: Real, long_view: Real, warmth: Real, violation: Real
+) -> Real:
+    """P(the reaction of this number | how the watch went); violation only matters to reports."""
+    a, by_satisfaction, by_long_view, by_warmth = c.reactions[number]
     logit = a + by_satisfaction * satisfied + by_long_view * long_view + by_warmth * warmth
-    if reaction == "report":
-        logit = logit + REPORT_VIOLATION * violation
-    return np.asarray(expit(logit))
+    if number == REPORT:
+        logit = logit + c.report_violation * violation
+    return chance(logit)
 
 
-def leave_probability(pull: Floats, same_topic_in_last_6: Floats, patience: Floats) -> Floats:
+@equation
+def leave_probability(c: Coefficients, pull: Real, same_topic_in_last_6: Real, patience: Real) -> Real:
     """Hazard of closing the app after this impression; patience is log activity over the median person's."""
-    felt = pull - BOREDOM * same_topic_in_last_6
-    return np.asarray(expit(LEAVE[0] - patience + LEAVE[1] * felt))
+    felt = pull - c.boredom * same_topic_in_last_6
+    return chance(c.leave_intercept - patience + c.leave_slope * felt)
 
 
-def return_probability(base_logit: Floats, habit: Floats) -> Floats:
+@equation
+def examination(c: Coefficients, position: Real) -> Real:
+    """P(eyes fall on the cover at this position, 0 at the top): the position-based model, (1 + k)^-eta."""
+    return (1.0 + position) ** -c.examination_decay
+
+
+@equation
+def tap_probability(c: Coefficients, pull: Real, clickbait: Real) -> Real:
+    """Of tapping a cover that was examined; a cover promises what clickbait does not keep."""
+    return chance(c.cover_intercept + c.cover_slope * pull + c.cover_clickbait * clickbait)
+
+
+@equation
+def survey_response(c: Coefficients, leniency: Real) -> Real:
+    """P(answering a survey that is shown): the lenient answer more, so answers alone are biased."""
+    return chance(c.survey_intercept + c.survey_leniency * leniency)
+
+
+@equation
+def survey_answer(c: Coefficients, satisfied: Real, noise: Real) -> Real:
+    """1 to 5: satisfaction through noise (standard normal), in steps of one logit around 3."""
+    return np.minimum(np.maximum(np.floor(3.5 + satisfied + c.survey_noise * noise), 1.0), 5.0)
+
+
+@equation
+def return_probability(c: Coefficients, base_logit: Real, habit: Real) -> Real:
     """P(active on a day)."""
-    return np.asarray(expit(base_logit + HABIT_SLOPE * (habit - HABIT_NEUTRAL)))
+    return chance(base_logit + c.habit_slope * (habit - c.habit_neutral))
 
 
-def next_habit(habit: Floats, mean_satisfaction: Floats) -> Floats:
+@equation
+def next_habit(c: Coefficients, habit: Real, mean_satisfaction: Real) -> Real:
     """A slow memory of how satisfying sessions were."""
-    return HABIT_MEMORY * habit + (1.0 - HABIT_MEMORY) * mean_satisfaction
+    return c.habit_memory * habit + (1.0 - c.habit_memory) * mean_satisfaction
 
 
 def hour_intensity(hour: Floats) -> Floats:

@@ -1,34 +1,39 @@
-"""The world lives through its days and sleeps in between: at night the policy counts and habits settle.
+"""The world lives through its days and sleeps in between: people by day (person_days.py), the rest at night.
 
-People within a day do not touch each other, so only the nights are shared.
+People within a day do not touch each other, so a day is shared out among workers in any chunks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from feature_repo.clock import DAY_US
-from simulator import behaviour
-from simulator.logging_policy import Corpus, Counts, Nightly, nightly
-from simulator.luck import Floats, Keys, Purpose, keys, uniforms
-from simulator.pairs import Pairs
-from simulator.sessions import Exposures, swiped_through
-from simulator.swipes import REMEMBERED, delay_us, reacted, swiped
-from simulator.truth import World
-from simulator.visits import MOST_SESSIONS, SESSIONS_PER_DAY, visits
+from simulator import behaviour, person_days, supply
+from simulator.births import TOPICS
+from simulator.exposures import EXPOSURE, Exposures
+from simulator.logging_policy import Corpus, Counts, nightly
+from simulator.luck import Floats, Purpose, keys, uniforms
+from simulator.nights import Memory, dawned, slept
+from simulator.person_days import Coming, Day, People, Remembered, Scene, Videos
+from simulator.slates import DEFAULT, Known, Policy, desk
+from simulator.swipes import REMEMBERED, swiped
+from simulator.visits import SESSIONS_PER_DAY, visits
+from simulator.worlds import World
 
 Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 BURN_IN_SESSION = (1 << 12) - 1
 BURN_IN = 35
 """Videos each person swiped through before the log began: what the policy's counts start from."""
-CHUNK = 8192
+CHUNK = 1024
+"""People a worker takes at a time."""
+BIRTH_CHUNK = 8192
 """People at a time, where a step needs much memory per person."""
 
 ONBOARDING_FOLLOWS, MOST_ONBOARDING = 3.0, 8
@@ -36,143 +41,179 @@ ONBOARDING_FOLLOWS, MOST_ONBOARDING = 3.0, 8
 
 @dataclass(frozen=True)
 class Lived:
-    """One day of the world: what was served, what of it was watched, and who reacted to that."""
+    """One day of the world, by day's end."""
 
     day: int
-    served: Exposures
-    watched: Exposures
-    satisfaction: Floats  # of the watched; sealed, for the card and the truth's own tests
-    reactions: dict[str, Mask]  # by name, aligned to the watched
-    keys: Keys  # of the watched
+    rows: Exposures  # everything served, by (person, session, request, position)
+    published: Ints  # rows of the videos that appeared today
+
+    @property
+    def watched(self) -> Exposures:
+        """The items that were seen, or tapped on the grid."""
+        return np.take(self.rows, np.flatnonzero(self.rows["reached"]))
 
 
-@dataclass
-class Memory:
-    """What lasts from day to day; grows with people and videos, never with days."""
-
-    counts: Counts
-    habit: Floats
-    free_us: Ints  # when each person's last session was over
-    seen: Pairs
-    follows: Pairs
-    edges: list[tuple[Ints, Ints, Ints]]  # (person, creator, moment) of every follow
+def days(
+    world: World, policy: Policy = DEFAULT, workers: int = 1, memory: Memory | None = None, first: int = 0
+) -> Iterator[Lived]:
+    """Each day in turn, from day `first` with that morning's memory; the memory is brought along."""
+    memory = memory or before_the_log(world)
+    for day in range(first, world.days):
+        yield lived(world, policy, day, memory, workers)
 
 
-def days(world: World) -> Iterator[Lived]:
-    """Each day of the log in turn."""
-    memory = before_the_log(world)
-    for day in range(world.size.days):
-        yield _lived(world, day, memory)
+def lived(
+    world: World, policy: Policy, day: int, memory: Memory, workers: int = 1, chunk: int = CHUNK
+) -> Lived:
+    """One day, and the night after it."""
+    published = dawned(world, day, memory)
+    coming = visits(world, day, memory.habit, memory.invited)
+    scene = scene_of(world, policy, day, memory, coming)
+    rows = shared_out(scene, day * SESSIONS_PER_DAY, len(world.videos.video_ids), workers, chunk)
+    slept(world, policy, day, rows, memory)
+    return Lived(day, rows, published)
+
+
+def scene_of(world: World, policy: Policy, day: int, memory: Memory, coming: Coming) -> Scene:
+    """What everybody meets on this day."""
+    people, videos = world.people, world.videos
+    mean, deviation = world.relevance_moments
+    return Scene(
+        Day(world.coefficients, world.end_us, mean, deviation, world.scenario.at(day)),
+        policy,
+        digested(world, policy, day, memory),
+        People(
+            keys(world.luck, people.user_ids),
+            world.taste(day),
+            people.leniency,
+            people.warmth,
+            people.patience,
+            people.bot,
+            memory.recent,
+        ),
+        Videos(
+            videos.embedding,
+            videos.quality,
+            videos.clickbait,
+            videos.violation,
+            videos.evergreen,
+            videos.topics,
+            videos.creators,
+            videos.duration_ms,
+            videos.uploaded_us,
+        ),
+        memory.people,
+        coming,
+    )
+
+
+def shared_out(scene: Scene, first_session: int, videos: int, workers: int, chunk: int) -> Exposures:
+    """The day's rows, whoever lived them: chunks of people come back in order."""
+    starts = range(0, len(scene.coming.people), chunk)
+    ends = [min(start + chunk, len(scene.coming.people)) for start in starts]
+    one = partial(_one_chunk, scene, first_session, videos)
+    if workers == 1:
+        parts = [one(start, end) for start, end in zip(starts, ends, strict=True)]
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            parts = list(pool.map(one, starts, ends))
+    return np.concatenate([np.empty(0, EXPOSURE), *parts])
+
+
+def _one_chunk(scene: Scene, first_session: int, videos: int, first: int, last: int) -> Exposures:
+    return person_days.lived(scene, first_session, first, last, desk(videos))
+
+
+def digested(world: World, policy: Policy, day: int, memory: Memory) -> Known:
+    """What the policy knows this morning: last night's counts, and the follows that had happened."""
+    start_us = world.start_us + day * DAY_US
+    people, creators, moments = (np.concatenate(column) for column in zip(*memory.edges, strict=True))
+    happened = moments < start_us
+    rows = memory.public[world.videos.removed_us[memory.public] >= start_us]
+    appeared_us = world.videos.uploaded_us[rows]
+    known = int(np.searchsorted(appeared_us, start_us))
+    corpus = Corpus(
+        world.videos.topics,
+        world.videos.creators,
+        len(world.creators.fans),
+        rows,
+        appeared_us,
+        known,
+        world.videos.uploaded_us,
+        start_us,
+    )
+    return nightly(policy, memory.counts, corpus, people[happened], creators[happened])
 
 
 @lru_cache(maxsize=1)
 def onboarding(world: World) -> tuple[Ints, Ints]:
-    """(people, creators): whom each person followed on joining, about three of the famous and the fitting."""
-    rng = np.random.default_rng([world.seed, 5])
-    people = world.people
-    wanted = np.minimum(rng.poisson(ONBOARDING_FOLLOWS, len(people.user_ids)), MOST_ONBOARDING)
-    centres = world.home_centres
-    ranks = []
-    for start in range(0, len(wanted), CHUNK):
-        appeal = 0.5 * np.log(world.creators.fans) + 3.0 * people.taste[start : start + CHUNK] @ centres.T
+    """(people, creators): whom each person followed on joining, about three of the famous and the fitting.
+
+    Who a scenario adds is drawn apart, so the others follow whom they would have followed.
+    """
+    base, everybody = world.size.users, len(world.people.user_ids)
+    people, creators = _onboarded(world, np.arange(base), np.random.default_rng([world.seed, 5]))
+    new = _onboarded(world, np.arange(base, everybody), np.random.default_rng([world.seed, 5, 1]))
+    return np.concatenate([people, new[0]]), np.concatenate([creators, new[1]])
+
+
+def _onboarded(world: World, people: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
+    wanted = np.minimum(rng.poisson(ONBOARDING_FOLLOWS, len(people)), MOST_ONBOARDING)
+    taste, centres = world.taste(0), world.home_centres
+    ranks = [np.empty((0, MOST_ONBOARDING), dtype=np.int64)]
+    for start in range(0, len(people), BIRTH_CHUNK):
+        some = people[start : start + BIRTH_CHUNK]
+        appeal = 0.5 * np.log(world.creators.fans) + 3.0 * taste[some] @ centres.T
         appeal += rng.gumbel(size=appeal.shape)
         best = np.argpartition(-appeal, MOST_ONBOARDING, axis=1)[:, :MOST_ONBOARDING]
         order = np.argsort(-np.take_along_axis(appeal, best, axis=1), axis=1)
         ranks.append(np.take_along_axis(best, order, axis=1))
     keep = np.arange(MOST_ONBOARDING) < wanted[:, None]
-    return np.repeat(np.arange(len(wanted)), wanted), np.vstack(ranks)[keep]
+    return np.repeat(people, wanted), np.vstack(ranks)[keep]
 
 
-def before_the_log(world: World) -> Memory:
+def before_the_log(world: World, policy: Policy = DEFAULT) -> Memory:
     """Everybody who had joined has swiped through random videos; that is all the policy knows at first."""
-    size = world.size
-    people, creators = onboarding(world)
+    n, videos, creators = len(world.people.user_ids), len(world.videos.video_ids), len(world.creators.fans)
+    people, followed = onboarding(world)
     memory = Memory(
-        counts=Counts.none(size.users, size.videos),
-        habit=np.full(size.users, behaviour.HABIT_NEUTRAL),
-        free_us=world.people.joined_us.copy(),
-        seen=Pairs(size.users, size.videos),
-        follows=Pairs(size.users, size.creators),
-        edges=[(people, creators, world.people.joined_us[people])],
+        counts=Counts.none(n, videos),
+        habit=np.full(n, world.coefficients.habit_neutral),
+        recent=np.zeros((n, TOPICS)),
+        energy=np.ones(creators),
+        invited=np.zeros(n, dtype=np.int64),
+        public=supply.published_before(world),
+        edges=[(people, followed, world.people.joined_us[people])],
+        people=Remembered(
+            seen=np.zeros((n, videos // 8 + 1), dtype=np.uint8),
+            seen_count=np.zeros(n, dtype=np.int64),
+            follows=np.zeros((n, creators // 8 + 1), dtype=np.uint8),
+            free_us=world.people.joined_us.copy(),
+        ),
     )
-    memory.follows.add(people, creators)
-    memory.counts = memory.counts.after(*_burnt_in(world))
+    bits = np.uint8(1) << (followed & 7).astype(np.uint8)
+    np.bitwise_or.at(memory.people.follows, (people, followed >> 3), bits)
+    memory.counts = memory.counts.after(*_burnt_in(world, memory.public), policy.forget)
     return memory
 
 
-def _burnt_in(world: World) -> tuple[Ints, Ints, Ints, Floats]:
+def _burnt_in(world: World, public: Ints) -> tuple[Ints, Ints, Ints, Floats]:
     """(people, videos, topics, long views) of the random exposures before the log."""
-    old = np.flatnonzero(world.people.joined_us < world.start_us)
-    parts = [_random_exposures(world, old[at : at + CHUNK]) for at in range(0, len(old), CHUNK)]
+    old = np.flatnonzero((world.people.joined_us < world.start_us) & ~world.people.bot)
+    parts = [
+        _random_exposures(world, old[at : at + BIRTH_CHUNK], public) for at in range(0, len(old), BIRTH_CHUNK)
+    ]
     people, videos, liked = (np.concatenate(column) for column in zip(*parts, strict=True))
     return people, videos, world.videos.topics[videos], liked
 
 
-def _random_exposures(world: World, people: Ints) -> tuple[Ints, Ints, Floats]:
+def _random_exposures(world: World, people: Ints, public: Ints) -> tuple[Ints, Ints, Floats]:
     luck = keys(world.seed, world.people.user_ids[people], BURN_IN_SESSION)
     steps = np.broadcast_to(np.arange(BURN_IN), (len(people), BURN_IN))
-    existing = int(world.videos.existing_at(world.start_us))
-    videos = (uniforms(luck[:, None], Purpose.CANDIDATE, steps) * existing).astype(np.int64)
+    videos = public[(uniforms(luck[:, None], Purpose.CANDIDATE, steps) * len(public)).astype(np.int64)]
     meeting = world.encounters(people[:, None], videos, world.start_us)
     fresh = np.full((len(people), REMEMBERED), -1)
-    watched_s = swiped(meeting, videos >= 0, fresh, luck, steps).watched_ms / 1000.0
-    liked = behaviour.reached(watched_s, meeting.duration_ms / 1000.0, behaviour.LONG_VIEW_S)
+    watched = swiped(world.coefficients, meeting, videos >= 0, fresh, luck, steps)
+    lengths_s = meeting.duration_ms / 1000.0
+    liked = behaviour.reached(watched.watched_ms / 1000.0, lengths_s, behaviour.LONG_VIEW_S)
     return np.repeat(people, BURN_IN), videos.ravel(), liked.ravel()
-
-
-def _lived(world: World, day: int, memory: Memory) -> Lived:
-    """One day, and the night after it."""
-    coming = visits(world, day, memory.habit)
-    known = digested(world, day, memory)
-    served = swiped_through(world, day, coming, known, memory.seen, memory.free_us)
-    watched = served.where(served.reached)
-    luck = keys(world.seed, world.people.user_ids[watched.people], watched.sessions)
-    meeting = world.encounters(watched.people, watched.videos, watched.started_us)
-    drawn = reacted(meeting, watched.watched_ms, luck, watched.steps)
-    drawn["follow"] = _new_follows(world, watched, drawn["follow"], luck, memory)
-    memory.habit = _settled(memory.habit, day, watched, meeting.satisfaction)
-    liked = behaviour.reached(
-        watched.watched_ms / 1000.0, meeting.duration_ms / 1000.0, behaviour.LONG_VIEW_S
-    )
-    memory.counts = memory.counts.after(watched.people, watched.videos, meeting.topics, liked)
-    return Lived(day, served, watched, meeting.satisfaction, drawn, luck)
-
-
-def digested(world: World, day: int, memory: Memory) -> Nightly:
-    """What the policy knows this morning: last night's counts, and the follows that had happened."""
-    start_us = world.start_us + day * DAY_US
-    people, creators, moments = (np.concatenate(column) for column in zip(*memory.edges, strict=True))
-    happened = moments < start_us
-    corpus = Corpus(world.videos.topics, world.videos.creators, world.size.creators)
-    existing = int(world.videos.existing_at(start_us))
-    return nightly(memory.counts, corpus, existing, people[happened], creators[happened])
-
-
-def _new_follows(world: World, watched: Exposures, drawn: Mask, luck: Keys, memory: Memory) -> Mask:
-    """Keep the first follow of each creator by each person, and remember it."""
-    at = np.flatnonzero(drawn)
-    people, creators = watched.people[at], world.videos.creators[watched.videos[at]]
-    fresh = ~memory.follows.has(people, creators)
-    at, people, creators = at[fresh], people[fresh], creators[fresh]
-    first = np.unique(people * world.size.creators + creators, return_index=True)[1]
-    at, people, creators = at[first], people[first], creators[first]
-    memory.follows.add(people, creators)
-    later = delay_us("follow", watched.watched_ms[at], luck[at], watched.steps[at])
-    memory.edges.append((people, creators, watched.started_us[at] + later))
-    kept = np.zeros(len(drawn), dtype=bool)
-    kept[at] = True
-    return kept
-
-
-def _settled(habit: Floats, day: int, watched: Exposures, satisfaction: Floats) -> Floats:
-    """Habits after the day's sessions, in their order."""
-    cells = watched.people * MOST_SESSIONS + watched.sessions - day * SESSIONS_PER_DAY
-    shape = (len(habit), MOST_SESSIONS)
-    count = np.bincount(cells, minlength=len(habit) * MOST_SESSIONS).reshape(shape)
-    total = np.bincount(cells, satisfaction, minlength=len(habit) * MOST_SESSIONS).reshape(shape)
-    settled = habit.copy()
-    for ordinal in range(MOST_SESSIONS):
-        came = np.flatnonzero(count[:, ordinal])
-        mean = total[came, ordinal] / count[came, ordinal]
-        settled[came] = behaviour.next_habit(settled[came], mean)
-    return settled

@@ -4,15 +4,20 @@ A draw is not taken from a stream but looked up: splitmix64's output function ap
 session) plus a counter (purpose, step). So two policies can be compared on the same people with the same
 luck, in any order and any chunking (common random numbers). Source: Steele, Lea and Flood, "Fast splittable
 pseudorandom number generators", OOPSLA 2014, figure 17.
+
+`keys` and `uniforms` take arrays; `key` and `uniform` are the same for one person, compiled. Transformations
+of draws work on both.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
+
+from simulator.compiled import compiled, equation
 
 Keys = NDArray[np.uint64]
 Floats = NDArray[np.float64]
@@ -29,6 +34,11 @@ class Purpose(IntEnum):
     RETURN = 1
     SESSIONS = 2
     START = 3
+    SURFACE = 4
+    VISIT = 5  # does a share bring the friend back
+    FRIEND = 6  # which friend
+    DRIFT = 7  # two draws per topic and day, 7..8
+    CRAZE = 9
     ZERO = 10
     SKIP = 11
     GLANCE = 12
@@ -36,22 +46,38 @@ class Purpose(IntEnum):
     REPLAY = 14
     REPLAY_LENGTH = 15
     LEAVE = 16
+    INTENT_ANGLE = 17
+    EXAMINED = 18
+    TAPPED = 19
     REACTION = 20  # one per reaction, 20..27
     DELAY = 30  # one per reaction, 30..37
     FOLLOW_LATER = 38
     NETWORK = 40  # one per kind of event, 40..44
+    SURVEY = 45  # asked, answers, two draws of noise: 45..48
+    BOT = 49
     CANDIDATE = 50  # two draws per candidate, 50..51
     GUMBEL = 52
     EXPLORE = 53
     EXPLORED_VIDEO = 54
     RANDOM_SLATE = 55
+    DROPPED = 60  # from here to 73: faults.py and observations.py
+    DUPLICATED = 61
+    LATE = 62
+    LATENESS = 63  # two draws of a normal, 63..64
+    NULL_DURATION = 65
+    SKEW = 66  # two draws of a normal, 66..67
+    SKEWED_HOURS = 68
+    HOURS = 69
+    SENTINEL = 70
+    FANS = 71  # two draws of a normal, 71..72
+    SURVEY_DELAY = 73
 
 
 def keys(seed: int, *parts: ArrayLike) -> Keys:
     """One 64-bit key per row from a seed and integer parts (user, session, ...), broadcast together."""
-    folded = _mixed(np.asarray([seed], dtype=np.uint64) + _GOLDEN)
+    folded: Keys = _mixed(np.asarray([seed], dtype=np.uint64) + _GOLDEN)
     for part in parts:
-        folded = _mixed(folded ^ (np.atleast_1d(np.asarray(part)).astype(np.uint64) * _GOLDEN + _FIRST))
+        folded = _folded(folded, np.atleast_1d(np.asarray(part)).astype(np.uint64))
     return folded
 
 
@@ -62,23 +88,45 @@ def uniforms(of: Keys, purpose: int, steps: ArrayLike = 0) -> Floats:
     return np.asarray((words >> np.uint64(11)) + 0.5) * 2.0**-53
 
 
-def normals(uniform: Floats) -> Floats:
-    """Standard normal draws by inversion."""
-    return np.asarray(ndtri(uniform))
+def _folded(key: Any, part: Any) -> Any:
+    return _mixed(key ^ (part * _GOLDEN + _FIRST))
 
 
-def exponentials(uniform: Floats, mean: float = 1.0) -> Floats:
+@equation
+def _mixed(words: Any) -> Any:
+    """splitmix64's output function; wraps modulo 2**64."""
+    words = (words ^ (words >> np.uint64(30))) * _FIRST
+    words = (words ^ (words >> np.uint64(27))) * _SECOND
+    return words ^ (words >> np.uint64(31))
+
+
+@compiled
+def key(of: np.uint64, part: int) -> np.uint64:
+    """One key more specific by one integer part: key(key(seed's, user), session)."""
+    return np.uint64(_mixed(np.uint64(of) ^ (np.uint64(part) * _GOLDEN + _FIRST)))
+
+
+@compiled
+def uniform(of: np.uint64, purpose: int, step: int) -> float:
+    """The same number as uniforms gives for this key, purpose and step."""
+    counter = np.uint64(step) + np.uint64(purpose) * _STEPS_PER_PURPOSE
+    word = _mixed(np.uint64(of) + (counter + np.uint64(1)) * _GOLDEN)
+    return (np.float64(word >> np.uint64(11)) + 0.5) * 2.0**-53
+
+
+@equation
+def normal(uniform: Any, angle: Any) -> Any:
+    """Standard normal draws from two uniform ones (Box and Muller, 1958)."""
+    return np.sqrt(-2.0 * np.log(uniform)) * np.cos(2.0 * np.pi * angle)
+
+
+@equation
+def exponential(uniform: Any, mean: Any) -> Any:
     """Exponential draws by inversion, in the unit of `mean`."""
     return -mean * np.log(uniform)
 
 
-def gumbels(uniform: Floats) -> Floats:
+@equation
+def gumbel(uniform: Any) -> Any:
     """Standard Gumbel draws; log-weights plus these, sorted, are a Plackett-Luce order."""
     return -np.log(-np.log(uniform))
-
-
-def _mixed(words: Keys) -> Keys:
-    """splitmix64's output function; arrays wrap modulo 2**64."""
-    words = (words ^ (words >> np.uint64(30))) * _FIRST
-    words = (words ^ (words >> np.uint64(27))) * _SECOND
-    return words ^ (words >> np.uint64(31))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "monitoring": {"feature_repo", "evaluation", "serving"},
     "pipelines": {"feature_repo", "evaluation", "serving"},
     "labs": {"feature_repo", "evaluation", "serving", "simulator", "pipelines", "monitoring"},
+}
+# Where the truth of the world can be read; pyproject.toml protects the same.
+SEALED = {
+    f"simulator.{name}"
+    for name in (
+        "truth",
+        "worlds",
+        "days",
+        "rollouts",
+        "enumeration",
+        "ceilings",
+        "exposures",
+        "shadow",
+        "sealed",
+    )
 }
 HTTP = ("fastapi", "starlette")
 HTTP_EDGE = ("serving.app", "serving.routers", "serving.wire", "serving.problems", "labs.bench")
@@ -64,7 +80,26 @@ def test_a_package_imports_only_what_the_map_allows(package: str) -> None:
 def test_only_the_world_and_labs_look_at_the_truth() -> None:
     planes = MAY_IMPORT.keys() - {"simulator", "labs"}
 
-    assert [name for name, tree in modules(*planes) if "simulator.truth" in imports(tree)] == []
+    assert [name for name, tree in modules(*planes) if SEALED & imports(tree)] == []
+
+
+def test_what_is_sealed_is_there_and_import_linter_protects_it_too() -> None:
+    law = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    protected = [set(each.get("protected_modules", ())) for each in law]
+
+    assert SEALED in protected
+    assert all((ROOT / f"{name.replace('.', '/')}.py").exists() for name in SEALED)
+
+
+def test_no_plane_reads_the_shadow_log() -> None:
+    planes = MAY_IMPORT.keys() - {"simulator", "labs"}
+
+    attributes = {
+        name: {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        for name, tree in modules(*planes)
+    }
+
+    assert [name for name, found in attributes.items() if "shadow" in found] == []
 
 
 def test_http_stays_at_the_edge() -> None:

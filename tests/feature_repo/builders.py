@@ -103,6 +103,14 @@ class Story:
     ) -> None:
         self._tell("followed", at_us, known_us, impression_id=impression, user_id=user, creator_id=creator)
 
+    def answers(self, impression: int, user: int, video: int, answer: int | None, at_us: int) -> None:
+        """Asked how they liked it; None is shown and not answered."""
+        seen = {"impression_id": impression, "user_id": user, "video_id": video}
+        self._tell("surveyed", at_us, None, **seen, answer=answer)
+
+    def removes(self, video: int, at_us: int, known_us: int | None = None) -> None:
+        self._tell("removed", at_us, known_us, video_id=video)
+
     def frame(self, kind: str) -> pl.DataFrame:
         return frame_of(kind, self.events[kind])
 
@@ -135,6 +143,8 @@ def a_story() -> Story:
     story.swipes(1, 11, at(hours=1, minutes=31), watched_ms=2_000, duration_ms=120_000)
     late = story.swipes(2, 10, at(hours=2), known_us=at(hours=9, minutes=1))
     story.follows(2, 100, at(hours=20), impression=late)
+    story.answers(late, 2, 10, None, at(hours=20))
+    story.answers(liked, 1, 10, 4, at(hours=20))
     hidden = story.swipes(2, 12, at(days=3), watched_ms=0, duration_ms=None)
     story.reacts(hidden, 2, 12, "hide", at(days=3, minutes=1))
     story.swipes(2, 11, at(days=3), watched_ms=90_000, duration_ms=120_000)

@@ -14,7 +14,7 @@ from feature_repo.catalogue import DEFAULTS, FEATURES, STATS, VIEWS, feature_nam
 from feature_repo.clock import DAY_US, HOUR_US
 from feature_repo.context import context_columns, hour_of_day, is_weekend, user_tenure_days, video_age_hours
 from feature_repo.matrix import COLUMNS, assemble, matrix_hash
-from feature_repo.videos import VideoCatalog
+from feature_repo.videos import NEVER_US, VideoCatalog
 from tests.feature_repo.builders import a_story, at
 
 
@@ -134,6 +134,16 @@ def test_a_video_is_in_the_catalog_strictly_after_it_was_known(tmp_path: Path) -
 
     assert len(VideoCatalog.from_log(log, at(days=2, minutes=7))) == 2
     assert len(VideoCatalog.from_log(log, at(days=2, minutes=7, us=1))) == 3
+
+
+def test_a_removed_video_stays_in_the_catalog_with_the_moment_its_removal_was_known(tmp_path: Path) -> None:
+    story = a_story()
+    story.removes(10, at(days=1), known_us=at(days=2))
+    story.removes(10, at(days=3))
+    log = story.log(tmp_path)
+
+    assert VideoCatalog.from_log(log).removed_us.tolist() == [at(days=2), NEVER_US, NEVER_US]
+    assert VideoCatalog.from_log(log, at(days=2)).removed_us[0] == NEVER_US
 
 
 def test_an_empty_catalog_knows_no_video() -> None:

@@ -19,6 +19,7 @@ from feature_repo.labels import (
     Events,
     events_between,
     labels,
+    learnable,
     with_watch_quantile,
 )
 from tests.feature_repo.builders import Story, a_story, at
@@ -190,3 +191,10 @@ def test_the_watch_label_is_filled_from_the_quantiles() -> None:
     quantiles = DurationQuantiles.fitted(np.arange(300) * 1000, np.full(300, 30_000.0), buckets=1)
 
     assert with_watch_quantile(rows, quantiles)["watch"].is_between(0, 1).all()
+
+
+@pytest.mark.parametrize(("logs", "surfaces"), [("simulated", [0]), ("kuairand", [0, 1])])
+def test_a_tapped_cover_of_the_grid_is_no_row_to_learn_swiping_from(logs: str, surfaces: list[int]) -> None:
+    rows = labels_of(a_story()).head(2).with_columns(surface=pl.Series([0, 1], dtype=pl.Int16))
+
+    assert rows.filter(learnable(logs))["surface"].to_list() == surfaces

@@ -48,6 +48,14 @@ def test_an_unknown_reaction_is_refused() -> None:
         validated("reacted", a_story().frame("reacted").with_columns(pl.lit("wow").alias("reaction")))
 
 
+@pytest.mark.parametrize("answer", [0, 6])
+def test_an_answer_is_one_to_five_at_both_doors(answer: int) -> None:
+    with pytest.raises(BadLog, match=r"surveyed\.answer"):
+        validated("surveyed", a_story().frame("surveyed").with_columns(answer=pl.lit(answer, pl.Int16)))
+    with pytest.raises(BadLog, match=r"surveyed\.answer"):
+        refuse_bad_event({**a_story().events["surveyed"][1], "answer": answer})
+
+
 def test_content_of_another_size_is_refused() -> None:
     short = pl.lit([1.0], pl.List(pl.Float32)).alias("content")
 

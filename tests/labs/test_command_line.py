@@ -72,6 +72,20 @@ def test_the_true_value_report_has_every_policy_with_intervals(
     assert set(figures["champion_less"]) == set(figures["policies"]) - {"champion", "oracle"}
 
 
+def test_the_ceilings_report_has_every_label_of_both_surfaces(
+    trained: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VAR", str(trained.places.root.parent))
+    monkeypatch.setenv("SCALE", "tiny")
+
+    assert main(["ceilings", "--last-days", "7"]) == 0
+
+    figures = json.loads((trained.places.reports / "ceilings.json").read_text())["figures"]
+    assert set(figures) == {"swipe", "grid"}
+    assert set(figures["swipe"]) == {"click", "long_view", "like"}
+    assert 0.5 < figures["swipe"]["long_view"]["auc"]["low"] < figures["swipe"]["long_view"]["auc"]["value"]
+
+
 @pytest.mark.parametrize("lab", ["true-value", "bench-serving"])
 def test_a_setting_that_names_nothing_is_a_sentence_on_the_screen(
     lab: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -7,8 +7,10 @@ import pytest
 from numpy.typing import NDArray
 
 from feature_repo.scales import Scale
-from simulator import behaviour
-from simulator.truth import END_US, Sessions, SlatePolicy, World, oracle_policy, random_policy, walk
+from simulator.behaviour import leave_probability
+from simulator.enumeration import slate_worth
+from simulator.truth import SlatePolicy, humans, oracle_policy, public_at, random_policy, walk
+from simulator.worlds import END_US, World
 
 Ints = NDArray[np.int64]
 SLATE, MOST = 10, 30
@@ -20,18 +22,15 @@ def world() -> World:
 
 
 def everybody(world: World) -> Ints:
-    return world.people.user_ids
-
-
-def existing(world: World) -> Ints:
-    return world.videos.video_ids[: int(world.videos.existing_at(END_US))]
+    return humans(world)
 
 
 def in_order(world: World, start: int = 0) -> SlatePolicy:
     """A policy without chance: videos by id, rotated."""
 
     def slate(_user: int, seen: Ints, _now: int, limit: int) -> Ints:
-        return np.setdiff1d(np.roll(existing(world), -start), seen)[:limit]
+        order = np.roll(public_at(world), -start)
+        return order[~np.isin(order, seen)][:limit]
 
     return slate
 
@@ -43,30 +42,38 @@ def expected(world: World, user_id: int, videos: Ints) -> tuple[float, float]:
         of = world.encounters(world.rows_of_people([user_id]), world.rows_of_videos([video]), END_US)
         length, total = length + reach, total + reach * float(of.satisfaction[0])
         bored = float(sum(topic == of.topics[0] for topic in topics[-6:]))
-        reach *= 1.0 - float(behaviour.leave_probability(of.pull, np.array([bored]), of.patience)[0])
+        reach *= 1.0 - float(leave_probability(world.coefficients, of.pull, bored, of.patience)[0])
         topics.append(int(of.topics[0]))
     return length, total
 
 
-def total_of(sessions: Sessions) -> NDArray[np.float64]:
-    return np.nan_to_num(sessions.mean_satisfaction) * sessions.session_length
+def test_the_worth_of_a_slate_is_what_its_slow_twin_finds(world: World) -> None:
+    people, videos = everybody(world)[:10], public_at(world)[:MOST]
+
+    found = slate_worth(world, people, np.tile(videos, (len(people), 1)))
+
+    by_hand = [expected(world, int(user), videos) for user in people]
+    assert np.column_stack([found.length, found.satisfaction]) == pytest.approx(np.array(by_hand))
 
 
 def test_a_walk_has_the_expected_length_and_satisfaction_of_exact_enumeration(world: World) -> None:
-    people, videos = everybody(world)[:40], np.sort(existing(world))[:MOST]
-    exact = np.array([expected(world, int(user), videos) for user in people])
+    people, videos = everybody(world)[:40], np.sort(public_at(world))[:MOST]
+    exact = slate_worth(world, people, np.tile(videos, (len(people), 1)))
 
     runs = [walk(world, in_order(world), people, limit=SLATE, most=MOST, repeat=each) for each in range(150)]
 
     lengths = np.array([run.session_length for run in runs], np.float64)
-    for found, truth in ((lengths, exact[:, 0]), (np.array([total_of(run) for run in runs]), exact[:, 1])):
+    for found, truth in (
+        (lengths, exact.length),
+        (np.array([run.satisfaction for run in runs]), exact.satisfaction),
+    ):
         error = found.std(axis=0).mean() / np.sqrt(found.size)
         assert abs((found.mean(axis=0) - truth).mean()) < 4 * error
 
 
 def test_the_first_random_video_satisfies_as_the_mean_of_all_that_are_eligible(world: World) -> None:
     people = everybody(world)
-    means = np.array([world.satisfaction(int(user), existing(world)).mean() for user in people])
+    means = np.array([world.satisfaction(int(user), public_at(world)).mean() for user in people])
 
     gaps = walk(world, random_policy(world), people, limit=1, most=1).mean_satisfaction - means
 
@@ -78,14 +85,14 @@ def test_the_oracle_shows_everybody_the_best_there_is(world: World) -> None:
 
     found = walk(world, oracle_policy(world), people, limit=1, most=1).mean_satisfaction
 
-    best = [world.satisfaction(int(user), existing(world)).max() for user in people]
+    best = [world.satisfaction(int(user), public_at(world)).max() for user in people]
     assert found == pytest.approx(np.array(best))
 
 
 def test_no_policy_satisfies_more_per_impression_than_the_oracle(world: World) -> None:
     people = everybody(world)
     value = {
-        name: total_of(sessions).sum() / sessions.session_length.sum()
+        name: sessions.satisfaction.sum() / sessions.session_length.sum()
         for name, sessions in {
             "oracle": walk(world, oracle_policy(world), people),
             "random": walk(world, random_policy(world), people),

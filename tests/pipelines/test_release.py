@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from evaluation.gates import GATES
+from feature_repo.labels import learnable
 from feature_repo.places import Places, Run
 from feature_repo.reports import read_report
 from pipelines import promote, rollback
@@ -77,12 +78,13 @@ def test_every_stage_is_made_and_so_would_be_reused(plan: Plan) -> None:
     assert all(stage.is_made(plan.work) for stage in stages)
 
 
-def test_one_label_row_is_one_training_row(plan: Plan) -> None:
+def test_one_label_row_of_the_swipe_feed_is_one_training_row(plan: Plan) -> None:
     snapshot = pl.read_parquet(Trained.of(plan).rows.path / SNAPSHOT, columns=["impression_id", "split"])
 
     from pipelines.watches import labels_of
 
-    labelled = sum(len(labels_of(plan.log, window)) for _, window in plan.splits.ranker)
+    on_the_feed = learnable(plan.run.logs)
+    labelled = sum(len(labels_of(plan.log, window).filter(on_the_feed)) for _, window in plan.splits.ranker)
     assert len(snapshot) == labelled == snapshot["impression_id"].n_unique()
 
 

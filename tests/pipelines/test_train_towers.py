@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from feature_repo.videos import VideoCatalog
+from feature_repo.videos import NEVER_US, VideoCatalog
 from pipelines.train_towers import (
     Examples,
     Settings,
@@ -29,7 +29,8 @@ def a_catalog(videos: int) -> VideoCatalog:
     content[:, 0] = np.where(topics == 0, 1.0, -1.0)
     unknown = np.full(videos, np.nan, np.float32)
     ids = np.arange(videos, dtype=np.int64)
-    return VideoCatalog(ids, ids // 4, topics, unknown + 30, ids * 0, content, unknown, unknown)
+    stands = np.full(videos, NEVER_US)
+    return VideoCatalog(ids, ids // 4, topics, unknown + 30, ids * 0, content, unknown, unknown, stands)
 
 
 def examples_of(n: int, videos: int, seed: int = 0) -> Examples:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from feature_repo.journal import Journal
+from feature_repo.journal import Journal, frame_of
 from feature_repo.places import Places
 from serving import registry
 from serving.app import LARGEST_BODY, _survived, create_app
@@ -124,10 +124,41 @@ def test_every_kind_of_event_is_stored(client: TestClient, places: Places) -> No
     like = {**a_watch(3, 30, NOW_US), "kind": "reacted", "event_id": "like", "reaction": "like"}
     del like["watched_ms"]
     follow = {"kind": "followed", "event_id": "f", "event_time_us": NOW_US, "user_id": 3, "creator_id": 101}
+    asked = {**like, "kind": "surveyed", "event_id": "asked", "answer": 5}
+    del asked["reaction"]
 
-    ok(client.post("/v1/events", json=a_batch(a_watch(3, 30, NOW_US), like, follow)))
+    ok(client.post("/v1/events", json=a_batch(a_watch(3, 30, NOW_US), like, follow, asked)))
 
-    assert stored_events(places) == ["watched", "reacted", "followed"]
+    assert stored_events(places) == ["watched", "reacted", "followed", "surveyed"]
+
+
+@pytest.mark.parametrize("answer", [{}, {"answer": None}])
+def test_a_survey_that_was_not_answered_is_stored_as_null(
+    client: TestClient, places: Places, answer: dict[str, None]
+) -> None:
+    asked = {**a_watch(3, 30, NOW_US), "kind": "surveyed", **answer}
+    del asked["watched_ms"]
+
+    ok(client.post("/v1/events", json=a_batch(asked)))
+
+    stored = Journal(places.journal).events()[0].event
+    assert frame_of("surveyed", [stored])["answer"].to_list() == [None]
+
+
+@pytest.mark.parametrize("answer", [0, 6, True, "5"])
+def test_an_answer_that_is_none_of_one_to_five_is_refused(client: TestClient, answer: object) -> None:
+    asked = {**a_watch(3, 30, NOW_US), "kind": "surveyed", "answer": answer}
+    del asked["watched_ms"]
+
+    assert refused(client.post("/v1/events", json=a_batch(asked)), 422)["field"] == "events.0.answer"
+
+
+@pytest.mark.parametrize("route", ["/healthz", "/readyz"])
+def test_probes_tell_the_clock_and_its_speed(client: TestClient, route: str) -> None:
+    told = ok(client.get(route))
+
+    assert told["now_us"] >= NOW_US
+    assert told["clock_speed"] == 1.0
 
 
 BAD_FIELDS = [

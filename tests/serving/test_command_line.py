@@ -22,6 +22,19 @@ def test_a_port_that_is_none_is_refused(
     assert f"PORT is '{port}', must be 0 to 65535" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("speed", ["fast", "0.5", "3601", "nan", "-1"])
+def test_a_speed_the_clock_cannot_run_at_is_refused(
+    speed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SPEED", speed)
+
+    with pytest.raises(SystemExit) as left:
+        main([])
+
+    assert left.value.code == 2
+    assert f"SPEED is '{speed}', must be 1 to 3600" in capsys.readouterr().err
+
+
 def test_a_host_that_is_not_here_is_no_matter_of_ports(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--host", "192.0.2.1", "--port", "0"]) == 1
 

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 
 from feature_repo.clock import HOUR_US
+from feature_repo.journal import frame_of
 from feature_repo.matrix import COLUMNS
+from feature_repo.videos import VideoCatalog
 from serving.candidates import Person, candidates
 from serving.compose import compose
 from serving.filters import Eligible, NotBlocked, NotSeen
 from serving.hydrators import Catalogued
 from serving.index import VideoIndex
 from serving.sources import FollowedCreators, FreshUploads, SimilarToLastWatched, Trending, TwoTower
-from tests.serving.builders import NOW_US, a_catalog, a_query, a_release, a_world
+from tests.serving.builders import NOW_US, a_catalog, a_query, a_release, a_world, uploads
 
 EAST, NORTH = np.array([1.0, 0.0], np.float32), np.array([0.0, 1.0], np.float32)
 INDEX = VideoIndex(np.arange(4), np.array([[1, 0], [0.9, 0.1], [0, 1], [-1, 0]], np.float32))
@@ -41,6 +43,32 @@ def test_an_upload_of_the_future_or_an_unknown_video_is_not_eligible() -> None:
     query = a_query(now_us=NOW_US - 2 * HOUR_US)  # video 0 was uploaded an hour before NOW_US
 
     assert Eligible().keep(query, table).tolist() == [False, True, False]
+
+
+def a_catalog_without(video_id: int, known_us: int = NOW_US - HOUR_US) -> VideoCatalog:
+    """The made-up catalogue after moderation took one video down."""
+    moments = {"event_time_us": NOW_US - HOUR_US, "known_time_us": known_us}
+    removed = frame_of("removed", [{"event_id": "r1", **moments, "video_id": video_id}])
+    return VideoCatalog.from_uploads(frame_of("uploaded", uploads()), removed)
+
+
+def test_a_removed_video_is_not_eligible_from_when_its_removal_is_known() -> None:
+    catalog = a_catalog_without(3, known_us=NOW_US)
+    table = candidates(np.array([3, 4]))
+    table = table.with_columns(Catalogued(catalog).describe(a_query(), table))
+
+    assert Eligible().keep(a_query(now_us=NOW_US), table).tolist() == [True, True]
+    assert Eligible().keep(a_query(now_us=NOW_US + 1), table).tolist() == [False, True]
+
+
+def test_a_removed_video_that_sources_still_find_is_not_served() -> None:
+    world = a_world(a_catalog_without(0))  # the newest upload, which `fresh` finds for everybody
+
+    funnel = compose(a_release(), world).rank(a_query(limit=50), np.random.default_rng(0))
+
+    assert 0 in funnel.union.ids
+    assert 0 not in funnel.slate.ids
+    assert len(funnel.slate) > 10
 
 
 def test_two_towers_find_what_points_the_same_way() -> None:

@@ -89,7 +89,9 @@ def test_an_event_may_be_five_minutes_ahead_and_no_more(
     places: Places, ahead_us: int, accepted: bool
 ) -> None:
     a_log(places.log)
-    live = Live(places, lambda now_us: a_world(now_us=now_us), clock=WorldClock(NOW_US, ManualTime()))
+    live = Live(
+        places, lambda now_us: a_world(now_us=now_us), clock_from=lambda _: WorldClock(NOW_US, ManualTime())
+    )
     event = a_watch(3, 30, NOW_US + ahead_us)
 
     if accepted:

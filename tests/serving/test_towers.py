@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from feature_repo.videos import VideoCatalog
+from feature_repo.videos import NEVER_US, VideoCatalog
 from serving.towers import (
     PROFILE,
     WIDTH,
@@ -37,6 +37,7 @@ def a_catalog(videos: int = 6, seed: int = 0) -> VideoCatalog:
         content=content,
         headline=np.full(videos, np.nan, np.float32),
         production=np.full(videos, 0.5, np.float32),
+        removed_us=np.full(videos, NEVER_US),
     )
 
 

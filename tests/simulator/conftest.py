@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from simulator.days import Lived, days
-from simulator.truth import World
+if TYPE_CHECKING:
+    from simulator.days import Lived
+    from simulator.worlds import World
 
 
 @pytest.fixture(scope="session")
 def world() -> World:
+    from simulator.worlds import World
+
     return World("tiny", 7)
 
 
 @pytest.fixture(scope="session")
-def lived(world: World) -> list[Lived]:
+def lived_days(world: World) -> list[Lived]:
+    """Every day of the world under its own policy."""
+    from simulator.days import days
+
     return list(days(world))

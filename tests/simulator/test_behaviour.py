@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator import behaviour as b
-from simulator.luck import Floats, Purpose, keys, uniforms
-
-ONE, NONE = np.ones(1), np.zeros(1)
+from simulator.coefficients import PUBLISHED as C
+from simulator.coefficients import REACTIONS
+from simulator.compiled import compiled
+from simulator.luck import Purpose, keys, uniforms
 
 
 def a_watch_luck(n: int) -> b.WatchLuck:
@@ -22,6 +23,7 @@ def a_watch_luck(n: int) -> b.WatchLuck:
         Purpose.SKIP,
         Purpose.GLANCE,
         Purpose.INTENT,
+        Purpose.INTENT_ANGLE,
         Purpose.REPLAY,
         Purpose.REPLAY_LENGTH,
     )
@@ -38,29 +40,27 @@ def normal_cdf(z: float) -> float:
 
 def watched_by_hand(x: float, duration: float, luck: dict[str, float], intent: float) -> float:
     """The hurdle, one person and one video at a time."""
-    if luck["zero"] < logistic(b.ZERO[0] + b.ZERO[1] * x):
+    if luck["zero"] < logistic(C.zero_intercept + C.zero_slope * x):
         return 0.0
-    if luck["skip"] < logistic(b.SKIP[0] + b.SKIP[1] * x):
-        return min(0.15 - b.GLANCE_S * math.log(luck["glance"]), duration)
+    if luck["skip"] < logistic(C.skip_intercept + C.skip_slope * x):
+        return min(0.15 - C.glance_s * math.log(luck["glance"]), duration)
     if intent < duration:
         return intent
-    extra = -b.REPLAY_SHARE * math.log(luck["replay_length"]) if luck["replay"] < b.REPLAY_CHANCE else 0.0
-    return duration * min(1.0 + extra, b.LONGEST_SHARE)
+    extra = -C.replay_share * math.log(luck["replay_length"]) if luck["replay"] < C.replay_chance else 0.0
+    return duration * min(1.0 + extra, C.longest_share)
 
 
 def test_watched_seconds_agree_with_the_hurdle_told_slowly() -> None:
-    from scipy.stats import norm
-
     rng, luck = np.random.default_rng(7), a_watch_luck(500)
     pulls, durations = rng.normal(1, 1.5, 500), rng.uniform(5, 200, 500)
 
-    found = b.watched_seconds(pulls, durations, luck)
+    found = b.watched_seconds(C, pulls, durations, luck)
 
-    a, slope, by_length, noise = b.INTENT
     for n in range(500):
-        each = {name: float(getattr(luck, name)[n]) for name in luck.__dataclass_fields__}
-        log_intent = a + slope * pulls[n] + by_length * math.log(durations[n])
-        intent = math.exp(log_intent + noise * norm.ppf(each["intent"]))
+        each = {name: float(getattr(luck, name)[n]) for name in luck._fields}
+        noise = math.sqrt(-2 * math.log(each["intent"])) * math.cos(2 * math.pi * each["intent_angle"])
+        wish = C.intent_intercept + C.intent_pull * pulls[n] + C.intent_duration * math.log(durations[n])
+        intent = math.exp(wish + C.intent_noise * noise)
         assert found[n] == pytest.approx(watched_by_hand(pulls[n], durations[n], each, intent))
 
 
@@ -70,30 +70,28 @@ def test_the_bayes_probability_is_what_watches_come_to(
     threshold: float, pull: float, duration: float
 ) -> None:
     n = 100_000
-    watched = b.watched_seconds(np.full(n, pull), np.full(n, duration), a_watch_luck(n))
+    watched = b.watched_seconds(C, np.full(n, pull), np.full(n, duration), a_watch_luck(n))
 
     share = b.reached(watched, np.full(n, duration), threshold).mean()
-    expected = float(b.reach_probability(np.asarray(pull), np.asarray(duration), threshold))
+    expected = float(b.reach_probability(C, np.asarray(pull), np.asarray(duration), threshold))
 
     assert share == pytest.approx(expected, abs=3.3 * math.sqrt(expected * (1 - expected) / n))
 
 
 def test_clickbait_raises_pull_and_lowers_satisfaction() -> None:
-    assert b.pull(NONE, NONE, NONE, ONE, NONE) > b.pull(NONE, NONE, NONE, NONE, NONE)
-    assert b.satisfaction(NONE, NONE, ONE) < b.satisfaction(NONE, NONE, NONE)
+    assert b.pull(C, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0) > b.pull(C, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    assert b.satisfaction(C, 0.0, 0.0, 1.0) < b.satisfaction(C, 0.0, 0.0, 0.0)
 
 
 def test_taste_and_quality_raise_both() -> None:
-    for relevance, quality in ((ONE, NONE), (NONE, ONE)):
-        assert b.pull(relevance, quality, NONE, NONE, NONE) > 0
-        assert b.satisfaction(relevance, quality, NONE) > 0
+    for relevance, quality in ((1.0, 0.0), (0.0, 1.0)):
+        assert b.pull(C, relevance, quality, 0.0, 0.0, 0.0, 0.0) > 0
+        assert b.satisfaction(C, relevance, quality, 0.0) > 0
 
 
 def chance(reaction: str, satisfied: float, long_view: float = 0.0, violation: float = 0.0) -> float:
-    found: Floats = b.reaction_probability(
-        reaction, np.asarray(satisfied), np.asarray(long_view), np.asarray(0.0), np.asarray(violation)
-    )
-    return float(found)
+    number = REACTIONS.index(reaction)
+    return float(b.reaction_probability(C, number, satisfied, long_view, 0.0, violation))
 
 
 @pytest.mark.parametrize("reaction", ["like", "comment", "share", "profile", "follow"])
@@ -117,23 +115,23 @@ def test_people_leave_sooner_when_bored_and_later_when_pulled_or_patient(
     pull: float, bored: int, patience: float
 ) -> None:
     def hazard(pull: float, bored: float, patience: float) -> float:
-        return float(b.leave_probability(np.asarray(pull), np.asarray(bored), np.asarray(patience)))
+        return float(b.leave_probability(C, pull, bored, patience))
 
     here = hazard(pull, bored, patience)
 
-    assert here == pytest.approx(logistic(b.LEAVE[0] - patience + b.LEAVE[1] * (pull - b.BOREDOM * bored)))
+    assert here == pytest.approx(
+        logistic(C.leave_intercept - patience + C.leave_slope * (pull - C.boredom * bored))
+    )
     assert hazard(pull, bored + 1, patience) > here
     assert hazard(pull + 1, bored, patience) < here
     assert hazard(pull, bored, patience + 1) < here
 
 
 def test_satisfying_sessions_bring_people_back() -> None:
-    pleased, bored = (b.next_habit(np.asarray(b.HABIT_NEUTRAL), np.asarray(mean)) for mean in (2.0, -1.0))
+    pleased, bored = (b.next_habit(C, C.habit_neutral, mean) for mean in (2.0, -1.0))
 
-    assert b.return_probability(NONE, pleased) > b.return_probability(NONE, bored)
-    assert float(b.return_probability(np.asarray(0.4), np.asarray(b.HABIT_NEUTRAL))) == pytest.approx(
-        logistic(0.4)
-    )
+    assert b.return_probability(C, 0.0, pleased) > b.return_probability(C, 0.0, bored)
+    assert b.return_probability(C, 0.4, C.habit_neutral) == pytest.approx(logistic(0.4))
 
 
 def test_the_hours_of_a_day_average_to_one() -> None:
@@ -146,3 +144,41 @@ def test_news_fades_and_evergreens_stay() -> None:
 
     assert b.freshness(ages, topical).tolist() == pytest.approx([1.0, 2**-0.8, 11**-0.8])
     assert b.freshness(ages, ~topical).tolist() == [0.5, 0.5, 0.5]
+
+
+def test_what_one_has_had_much_of_pulls_less_and_what_is_new_pulls_more() -> None:
+    recent = np.asarray([0.0, 1.0, 10.0, 100.0])
+
+    found = b.weariness(C, recent)
+
+    assert found[0] == -C.novelty
+    assert (np.diff(found) > 0).all()
+    assert found[3] == pytest.approx(C.fatigue * math.log(11.0), abs=1e-6)
+
+
+def test_eyes_fall_on_covers_by_the_power_of_their_rank() -> None:
+    assert b.examination(C, np.arange(4)).tolist() == pytest.approx([1.0, 1 / 2, 1 / 3, 1 / 4])
+
+
+def test_a_clickbait_cover_is_tapped_more_at_the_same_pull() -> None:
+    assert b.tap_probability(C, 0.5, 1.0) > b.tap_probability(C, 0.5, 0.0)
+
+
+def test_the_lenient_answer_surveys_more_often() -> None:
+    assert b.survey_response(C, 0.0) == pytest.approx(0.15, abs=0.001)
+    assert b.survey_response(C, 2.0) > b.survey_response(C, -2.0)
+
+
+@given(satisfied=st.floats(-10, 10), noise=st.floats(-5, 5))
+def test_survey_answers_are_one_to_five(satisfied: float, noise: float) -> None:
+    assert b.survey_answer(C, satisfied, noise) in {1.0, 2.0, 3.0, 4.0, 5.0}
+
+
+def test_the_compiled_equations_are_the_same_text() -> None:
+    compiled_pull, compiled_tap = compiled(b.pull), compiled(b.tap_probability)
+    relevance = np.linspace(-3, 3, 50)
+
+    one_by_one = [compiled_pull(C, float(r), 0.3, -0.2, 0.8, 0.5, 0.1) for r in relevance]
+
+    assert one_by_one == b.pull(C, relevance, 0.3, -0.2, 0.8, 0.5, 0.1).tolist()
+    assert compiled_tap(C, 0.4, 0.2) == pytest.approx(float(b.tap_probability(C, 0.4, 0.2)), rel=1e-15)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulator.luck import Purpose, exponentials, gumbels, keys, normals, uniforms
+from simulator.luck import Purpose, exponential, gumbel, key, keys, normal, uniform, uniforms
 
 
 def test_the_mixing_is_splitmix64() -> None:
@@ -49,9 +49,20 @@ def test_draws_are_uniform_and_uncorrelated_between_neighbours() -> None:
     assert abs(np.corrcoef(draws[:-1, 0], draws[1:, 0])[0, 1]) < 4.5 / np.sqrt(2000)
 
 
-def test_inversions_have_their_textbook_moments() -> None:
-    draws = uniforms(keys(7, np.arange(200_000)), Purpose.INTENT)
+def test_one_person_alone_has_the_luck_of_the_arrays() -> None:
+    of = key(key(keys(7)[0], 42), 3)
 
-    assert normals(draws).std() == pytest.approx(1.0, abs=0.01)
-    assert exponentials(draws, mean=3.0).mean() == pytest.approx(3.0, abs=0.04)
-    assert gumbels(draws).mean() == pytest.approx(np.euler_gamma, abs=0.02)
+    assert np.uint64(of) == keys(7, 42, 3)[0]
+    for step in range(50):
+        assert uniform(np.uint64(of), Purpose.SKIP, step) == uniforms(keys(7, 42, 3), Purpose.SKIP, step)[0]
+
+
+def test_transformed_draws_have_their_textbook_moments() -> None:
+    draws, angles = (
+        uniforms(keys(7, np.arange(200_000)), purpose) for purpose in (Purpose.INTENT, Purpose.INTENT_ANGLE)
+    )
+
+    assert normal(draws, angles).mean() == pytest.approx(0.0, abs=0.01)
+    assert normal(draws, angles).std() == pytest.approx(1.0, abs=0.01)
+    assert exponential(draws, 3.0).mean() == pytest.approx(3.0, abs=0.04)
+    assert gumbel(draws).mean() == pytest.approx(np.euler_gamma, abs=0.02)
