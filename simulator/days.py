@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_repo.clock import DAY_US
+from feature_repo.scales import Scale
 from simulator import behaviour, person_days, supply
 from simulator.births import TOPICS
 from simulator.exposures import EXPOSURE, Exposures
@@ -60,6 +61,11 @@ def days(
     memory = memory or before_the_log(world)
     for day in range(first, world.days):
         yield lived(world, policy, day, memory, workers)
+
+
+def warm_up() -> None:
+    """Compile a person's day before it is needed: some seconds after an edit, then kept on disk."""
+    next(days(World(Scale("warm-up", users=20, days=1), 0)))
 
 
 def lived(

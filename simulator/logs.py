@@ -33,7 +33,7 @@ from feature_repo.scales import scale_named
 from simulator import faults, scenarios, sealed, shadow, swaps
 from simulator.coefficients import PUBLISHED
 from simulator.compiled import SOURCES, digest_of
-from simulator.days import Lived, days
+from simulator.days import Lived, days, warm_up
 from simulator.faults import NONE, USUAL, Faults
 from simulator.nights import Memory
 from simulator.observations import SESSION_BITS, Frames, births_observed, day_observed, known_by, told
@@ -69,6 +69,12 @@ class Asked:
     @property
     def faults(self) -> Faults:
         return NONE if self.faultless else USUAL
+
+    @property
+    def flags(self) -> str:
+        """What the world is asked for, as it is typed."""
+        named = "".join(f" --scenario {name}" for name in self.scenarios)
+        return named + " --hidden" * self.hidden + " --no-faults" * self.faultless
 
 
 PLAIN = Asked()
@@ -165,6 +171,8 @@ def live(
     """Live every day and write it, whole, before the next; memory does not grow with days."""
     if world.days >= MOST_DAYS:
         raise ValueError(f"{world.days} days to live, must be under {MOST_DAYS}: ids have no room for more.")
+    with Console().status("Compiling a person's day (once, and after an edit of the equations)"):
+        warm_up()
     log, impressions, choices, started = EventLog(places.log), 0, 0, time.perf_counter()
     for kind, frame in births_logged(world, settings).items():
         log.append(kind, frame, f"{PART}births")
@@ -241,10 +249,12 @@ def _another(run: Run, found: Mapping[str, object], scenario: Scenario, asked: A
     wanted = {"seed": run.seed, "world": _digest(), "scenario": scenario.name}
     wanted |= {"hidden": asked.hidden, "faults": not asked.faultless}
     same = "" if shadow.is_of(run.places) else " (its shadow is gone)"
+    logs = f".venv/bin/python -m simulator logs{asked.flags}"
+    elsewhere = f"VAR={var}-{run.seed}"
+    keep = f"{settings} {elsewhere} {logs}" if asked.flags else f"make train {settings} {elsewhere}"
     return (
         f"{run.places.log} holds the world of {_named(found)}{same}, this run asks for {_named(wanted)}. "
-        f"Keep both: make train {settings} VAR={var}-{run.seed}. "
-        f"Or replace it: {settings} VAR={var} .venv/bin/python -m simulator logs --replace"
+        f"Keep both: {keep}. Or replace it: {settings} VAR={var} {logs} --replace"
     )
 
 
