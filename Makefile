@@ -27,7 +27,7 @@ VERBS := ingest build-features build-training-set train-towers train-ranker rele
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup train serve evaluate monitor rollback $(VERBS) card scenarios live features three-seeds bench-serving bench-world \
-        pairing long-term notebooks \
+        pairing long-term global-effect ceilings notebooks \
         figures format lint types imports test check clean
 
 help: ## List the targets, one sentence each.
@@ -90,6 +90,12 @@ pairing: $(READY) ## Measure what the same luck buys when two policies are compa
 
 long-term: $(READY) ## Count the active days of the next 28 under four policies, by roll-outs with the same luck.
 	$(PY) -m labs long-term
+
+global-effect: $(READY) ## What a change does when everybody gets it, beside what an experiment by user would say.
+	$(PY) -m labs global-effect
+
+ceilings: $(READY) ## How good a prediction of each label can be at all: the Bayes ceilings of the log.
+	$(PY) -m labs ceilings
 
 notebooks: $(READY) ## Execute notebooks/ against the trained state and save them with their plots.
 	$(PY) notebooks/execute.py
