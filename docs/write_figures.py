@@ -30,7 +30,7 @@ READING_ORDER = {
 }
 LAPTOP, REAL = "simulated-laptop", "kuairand-laptop"
 QUOTED = ("logs", "train", "promote", "evaluate", "true-value", "three-seeds", "bench-serving", "card")
-WORLDS = ("bench-world", "bench-world-stream", "pairing", "long-term")
+WORLDS = ("bench-world", "bench-world-stream", "pairing", "long-term", "global-effect")
 
 Figures = Mapping[str, Any]
 
@@ -254,7 +254,7 @@ def bench_world(figures: Figures) -> str:
 def pairing(figures: Figures) -> str:
     """What the same luck buys: variance of a difference between two policies, unpaired over paired."""
     of = report(figures, LAPTOP, "pairing", "make pairing")
-    head = ("against the built-in policy", "difference", "than in other worlds", "than with other luck")
+    head = ("policy", "built-in policy less it", "than in other worlds", "than with other luck")
     rows = [
         (name, interval(each["difference"]), _times(each), _times(of["other_luck"][name]))
         for name, each in of["other_worlds"].items()
@@ -284,6 +284,17 @@ def long_term(figures: Figures) -> str:
     )
 
 
+def global_effect(figures: Figures) -> str:
+    """What a change does when everybody gets it, beside what an experiment by user says."""
+    of = report(figures, LAPTOP, "global-effect", "make global-effect")
+    head = ("per person", "if everybody gets it", "an experiment by user says")
+    rows = [
+        (name, interval(of[key]["everybody"], 2), interval(of[key]["experiment"], 2))
+        for name, key in (("satisfaction a day", "satisfaction"), ("active days of 14", "active_days"))
+    ]
+    return f"{of['treated']} less {of['control']}:\n\n{table(head, tuple(rows))}"
+
+
 def session(figures: Figures) -> str:
     """What docs/session.sh printed."""
     if "session" not in figures:
@@ -302,6 +313,7 @@ BLOCKS: dict[str, Callable[[Figures], str]] = {
     "bench-world": bench_world,
     "pairing": pairing,
     "long-term": long_term,
+    "global-effect": global_effect,
     "session": session,
 }
 

@@ -1,7 +1,7 @@
 """`python -m simulator live`: the world's people use a running server, as any app would, for some minutes.
 
     make serve SPEED=60                                          in one window
-    python -m simulator live --users 200 --speed 60x --minutes 30    in another
+    python -m simulator live --users 200 --speed 60x --minutes 2    in another
 
 Each of them opens the app at some hour of the world's day, asks POST /v1/feed for slates of ten, watches or
 swipes away, and tells POST /v1/events what happened, when it happened: watched, reacted, followed, surveyed.
@@ -330,13 +330,15 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m simulator live",
         description="The world's people use a running server over HTTP, for some minutes.",
         epilog="first, in another window: make serve SPEED=60\n"
-        "then: python -m simulator live --users 200 --speed 60x --minutes 30\n"
+        "then: python -m simulator live --users 200 --speed 60x --minutes 2\n"
         "afterwards: make ingest puts what happened into the log. SCALE, SEED and VAR as for make serve.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--users", type=int, default=200, help="how many of the world's people take part")
     parser.add_argument("--speed", type=_speed, default="60x", help="world seconds per second: 60x (default)")
-    parser.add_argument("--minutes", type=_minutes, default="30", help="how long, by the clock on your wall")
+    parser.add_argument(
+        "--minutes", type=_minutes, default="2", help="how long, by the clock on your wall (2)"
+    )
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="where the server listens")
     parser.add_argument("--surface", choices=("swipe", "grid", "both"), default="both", help="what is opened")
     parser.add_argument("--seed", type=_seed, help="of people's luck in this run (default: SEED)")
