@@ -234,20 +234,15 @@ def latency_row(found: Figures, arm: str, way: str) -> tuple[str, ...]:
 def bench_world(figures: Figures) -> str:
     """How fast the world is lived and written on one core, and what it weighs."""
     of = report(figures, LAPTOP, "bench-world", "make bench-world")
-    speed = (
+    long = report(figures, LAPTOP, "bench-world-stream", "python -m labs bench-world --impressions 100e6")
+    return (
         f"{of['users']:,} people, {of['days']} days, {of['impressions']:,} impressions on one core, from "
         f"people to parquet: {number(of['impressions_per_second'])} impressions a second, each slot chosen "
         f"from {of['candidates_per_choice_mean']:.0f} scored candidates on average; "
         f"{of['times_the_bare_softmax']:.0f} times the time of a bare softmax over as many; at most "
-        f"{of['peak_memory_mib']:,.0f} MiB."
-    )
-    stream = figures["runs"].get(LAPTOP, {}).get("bench-world-stream")
-    if stream is None:
-        return speed
-    of = stream["figures"]
-    return (
-        f"{speed} {of['impressions'] / 1e6:.0f} million impressions of {of['users']:,} people over "
-        f"{of['days']} days stream to disk in {of['peak_memory_mib'] / 1024:.1f} GiB."
+        f"{of['peak_memory_mib']:,.0f} MiB. {long['impressions'] / 1e6:.0f} million impressions of "
+        f"{long['users']:,} people over {long['days']} days stream to disk in "
+        f"{long['peak_memory_mib'] / 1024:.1f} GiB."
     )
 
 
@@ -255,33 +250,27 @@ def pairing(figures: Figures) -> str:
     """What the same luck buys: variance of a difference between two policies, unpaired over paired."""
     of = report(figures, LAPTOP, "pairing", "make pairing")
     head = ("policy", "built-in policy less it", "than in other worlds", "than with other luck")
-    rows = [
-        (name, interval(each["difference"]), _times(each), _times(of["other_luck"][name]))
-        for name, each in of["other_worlds"].items()
-    ]
+    rows = []
+    for name, each in of["other_worlds"].items():
+        cuts = (each["times_less_variance"], of["other_luck"][name]["times_less_variance"])
+        rows.append((name, interval(each["difference"]), *(interval(cut, 1) for cut in cuts)))
     lead = (
         f"Satisfaction per person and day over {of['days']} days, {of['users']:,} people, "
         f"{of['replications']} pairs of worlds. Times less variance of the estimated difference than in "
         "worlds that are not paired: drawn from other seeds, or the same people and videos with other luck:"
     )
-    return f"{lead}\n\n{table(head, tuple(rows))}"
-
-
-def _times(each: Figures) -> str:
-    return interval(each["times_less_variance"], 1)
+    return f"{lead}\n\n{table(head, rows)}"
 
 
 def long_term(figures: Figures) -> str:
     """Active days of the next 28 by policy, paired by person."""
     of = report(figures, LAPTOP, "long-term", "make long-term")
-    people = next(iter(of.values()))["active_days"]["n"]
     head = ("policy", "active days of the next 28", "more than the built-in")
     rows = [
         (name, interval(each["active_days"], 2), interval(each["more_days"], 2)) for name, each in of.items()
     ]
-    return (
-        f"The same {people:,} people after the log's end, with the same luck:\n\n{table(head, tuple(rows))}"
-    )
+    lead = f"The same {of['default']['active_days']['n']:,} people after the log's end, with the same luck:"
+    return f"{lead}\n\n{table(head, rows)}"
 
 
 def global_effect(figures: Figures) -> str:
@@ -292,7 +281,7 @@ def global_effect(figures: Figures) -> str:
         (name, interval(of[key]["everybody"], 2), interval(of[key]["experiment"], 2))
         for name, key in (("satisfaction a day", "satisfaction"), ("active days of 14", "active_days"))
     ]
-    return f"{of['treated']} less {of['control']}:\n\n{table(head, tuple(rows))}"
+    return f"{of['treated']} less {of['control']}:\n\n{table(head, rows)}"
 
 
 def session(figures: Figures) -> str:
