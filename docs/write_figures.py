@@ -225,8 +225,7 @@ def bench_conditions(found: Figures) -> str:
 
 
 def latency_row(found: Figures, arm: str, way: str) -> tuple[str, ...]:
-    row = found[way][arm]
-    name = f"{arm}, {way.replace('_', ' ')}"
+    row, name = found[way][arm], f"{arm}, {way.replace('_', ' ')}"
     milliseconds = (number(row[quantile], 1) for quantile in ("p50_ms", "p90_ms", "p99_ms"))
     return (name, *milliseconds, f"{row['requests']:,}")
 
@@ -266,9 +265,8 @@ def long_term(figures: Figures) -> str:
     """Active days of the next 28 by policy, paired by person."""
     of = report(figures, LAPTOP, "long-term", "make long-term")
     head = ("policy", "active days of the next 28", "more than the built-in")
-    rows = [
-        (name, interval(each["active_days"], 2), interval(each["more_days"], 2)) for name, each in of.items()
-    ]
+    asked = ("active_days", "more_days")
+    rows = [(name, *(interval(each[key], 2) for key in asked)) for name, each in of.items()]
     lead = f"The same {of['default']['active_days']['n']:,} people after the log's end, with the same luck:"
     return f"{lead}\n\n{table(head, rows)}"
 
