@@ -21,9 +21,17 @@ from feature_repo.log import EventLog
 from feature_repo.places import Run, run_from_environment
 from feature_repo.reports import estimate, write_report
 from simulator import real_rows, shadow
-from simulator.card_figures import DRAWS, Estimate, over_people, people_figures, video_figures
+from simulator.card_figures import (
+    DRAWS,
+    Estimate,
+    gini,
+    over_people,
+    over_videos,
+    people_figures,
+    video_figures,
+)
 from simulator.card_random import random_long_view
-from simulator.card_rows import Observed, as_logged, observed, observed_in, with_durations
+from simulator.card_rows import Observed, as_logged, observed, observed_in, public_videos, with_durations
 from simulator.days import Lived
 from simulator.logs import marker, world_of
 from simulator.targets import KNOWN_MISSES, TARGETS, KnownMiss, Target
@@ -32,6 +40,7 @@ from simulator.worlds import World
 LINES = {
     "click_as_logged": "click as logged, with bots and faults",
     "long_view_as_logged": "long_view as logged, with bots and faults",
+    "exposure_gini_as_logged": "exposure_gini as logged, with bots",
     "long_view_explored": "long_view on explored slots",
     "videos_never_shown": "public videos never shown",
 }
@@ -49,7 +58,8 @@ def main(argv: list[str]) -> int:
         console.print(f"[red]{problem}[/red]")
         return 2
     world, seen = seen_in(run)
-    found = card(world, seen) | logged_figures(world, as_logged(EventLog(run.places.log)))
+    log = EventLog(run.places.log)
+    found = card(world, seen) | logged_figures(world, as_logged(log), public_videos(log))
     figures = report(found)
     beside = _beside_real_rows(run, seen)
     path = write_report(run, "card", figures | ({} if beside is None else {"real_rows": beside.figures}))
@@ -92,10 +102,13 @@ def card(world: World, seen: Observed, draws: int = DRAWS) -> dict[str, Estimate
     return found | video_figures(seen, world.start_us, world.end_us, rng, draws)
 
 
-def logged_figures(world: World, rows: pl.DataFrame) -> dict[str, Estimate]:
-    """click and long_view as anybody would read them off the log."""
+def logged_figures(world: World, rows: pl.DataFrame, videos: pl.DataFrame) -> dict[str, Estimate]:
+    """click, long_view and the Gini over public videos as anybody would read them off the log."""
     rng = np.random.default_rng([world.seed, 7])
     rates = over_people(rows, ("click", "long_view"), rng)
+    met = videos.join(rows.group_by("video_id").len("met"), on="video_id", how="left")["met"]
+    counts = np.sort(met.fill_null(0).to_numpy().astype(np.float64))
+    rates["exposure_gini"] = over_videos(lambda weights: gini(counts, weights), len(counts), rng, DRAWS)
     return {f"{name}_as_logged": rate for name, rate in rates.items()}
 
 

@@ -72,15 +72,15 @@ def video_figures(
     found = {}
     for name, share in shares:
         quantile = partial(_quantile_of, seconds, share)
-        found[name] = _over_videos(quantile, len(seconds), rng, draws)
+        found[name] = over_videos(quantile, len(seconds), rng, draws)
     shown = np.sort(exposures(seen, end_us - EXPOSURE_DAYS * DAY_US))
-    found["exposure_gini"] = _over_videos(lambda weights: gini(shown, weights), len(shown), rng, draws)
+    found["exposure_gini"] = over_videos(lambda weights: gini(shown, weights), len(shown), rng, draws)
     met = (shown > 0).astype(np.float64)
-    found["videos_never_shown"] = _over_videos(
+    found["videos_never_shown"] = over_videos(
         lambda weights: 1.0 - _mean(met, weights), len(shown), rng, draws
     )
     ages = exposures_by_age(seen, start_us)
-    found["age_decay"] = _over_videos(lambda weights: decay(weights @ ages), len(ages), rng, draws)
+    found["age_decay"] = over_videos(lambda weights: decay(weights @ ages), len(ages), rng, draws)
     return found
 
 
@@ -262,7 +262,7 @@ def _mean(values: Floats, weights: Floats) -> float:
     return float(weights @ values / weights.sum())
 
 
-def _over_videos(
+def over_videos(
     statistic: Callable[[Floats], float], videos: int, rng: np.random.Generator, draws: int
 ) -> Estimate:
     """A statistic of weighted videos, itself first, then bootstrapped."""

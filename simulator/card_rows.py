@@ -76,9 +76,10 @@ def impressions(log: EventLog, shadow: pl.LazyFrame | None = None) -> pl.DataFra
 
 
 def as_logged(log: EventLog) -> pl.DataFrame:
-    """user_id, click and long_view as anybody reads them: bots, repeats and unknown durations included."""
+    """user_id, video_id, click, long_view as anybody reads them: bots, repeats and null durations too."""
     rows = log.scan("watched").join(_shown(log).drop("user_id"), on="impression_id")
-    return rows.select("user_id", *_labels()).select("user_id", "click", "long_view").collect()
+    columns = ("user_id", "video_id", "click", "long_view")
+    return rows.select("user_id", "video_id", *_labels()).select(columns).collect()
 
 
 def public_videos(log: EventLog) -> pl.DataFrame:

@@ -27,7 +27,15 @@ from simulator.card_figures import (
     weighted_quantile,
 )
 from simulator.card_random import unseen_draws
-from simulator.card_rows import Observed, as_logged, impressions, observed, observed_in, with_durations
+from simulator.card_rows import (
+    Observed,
+    as_logged,
+    impressions,
+    observed,
+    observed_in,
+    public_videos,
+    with_durations,
+)
 from simulator.days import days
 from simulator.targets import KNOWN_MISSES, RARE, TARGETS, Target, gap, marginal
 from simulator.worlds import World
@@ -119,9 +127,10 @@ def test_bots_and_faults_move_the_rates_as_logged(tiny: Places) -> None:
     world = World("tiny", 7)
     true = impressions(EventLog(tiny.log), with_durations(world, shadow.impressions(tiny)))
 
-    logged = logged_figures(world, as_logged(EventLog(tiny.log)))
+    log = EventLog(tiny.log)
+    logged = logged_figures(world, as_logged(log), public_videos(log))
 
-    assert set(logged) == {"click_as_logged", "long_view_as_logged"}
+    assert set(logged) == {f"{name}_as_logged" for name in ("click", "long_view", "exposure_gini")}
     assert logged["click_as_logged"].value < float(true["click"].mean())  # type: ignore[arg-type]
 
 
