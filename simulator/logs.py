@@ -47,7 +47,7 @@ PART = "world-"
 MOST_DAYS = (1 << SESSION_BITS) // SESSIONS_PER_DAY
 APART = (
     *("__main__", "apps", "card*", "ceilings", "clients", "enumeration", "live", "logs", "real_rows"),
-    *("reveal", "rollouts", "truth"),
+    *("reveal", "rollouts", "targets", "truth"),
 )
 """Modules that read the world and do not decide what happens in it."""
 

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from simulator.births import TOPICS
 from simulator.compiled import compiled
 from simulator.luck import Purpose, gumbel, uniform
-from simulator.targets import EXPLORED_SHARE
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bits = NDArray[np.uint8]
+
+EXPLORED_SHARE = 0.0037
+"""Share of slots drawn uniformly from the eligible corpus, as in KuaiRand (its README)."""
 
 SLATE = 10
 COLUMNS = {"trending": 18, "recent": 10, "topic": 34, "followed": 6, "random": 12}

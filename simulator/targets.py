@@ -15,11 +15,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from simulator.slates import EXPLORED_SHARE
+
 RARE = 0.002
 """A marginal rate below this is counted in hundreds at `laptop`, so its band is wider."""
-
-EXPLORED_SHARE = 0.0037
-"""Share of slots drawn uniformly from the eligible corpus (S4): a parameter of the policy, and a row."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +166,11 @@ KNOWN_MISSES: tuple[KnownMiss, ...] = (
         "inequality's pools",
         "the .93 is of lifetime views in a small sample of another app",
         "no public log has all videos of an app; Ginis of KuaiRand's own pool stand with the real rows",
+    ),
+    KnownMiss(
+        "bots level exposures",
+        "counted with bots, exposures are less unequal than among people; the line as logged says how much",
+        "a bot asks for hundreds of videos a day and meets none twice, so it works down the whole corpus",
     ),
 )
 """Stated before anybody finds them; rows out of their band join them by themselves."""

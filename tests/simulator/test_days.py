@@ -10,9 +10,8 @@ from feature_repo.clock import DAY_US, HOUR_US
 from simulator.behaviour import REACTIONS
 from simulator.days import Lived, before_the_log, days, lived
 from simulator.exposures import GRID, SWIPE, Exposures, reacted
-from simulator.slates import DEFAULT, SLATE, SOURCES
+from simulator.slates import DEFAULT, EXPLORED_SHARE, SLATE, SOURCES
 from simulator.swipes import same_topic_in_last_6
-from simulator.targets import EXPLORED_SHARE
 from simulator.visits import SESSIONS_PER_DAY, visits
 from simulator.worlds import World
 

@@ -14,6 +14,7 @@ from simulator.slates import (
     CANDIDATES,
     DEFAULT,
     EXPLORATION,
+    EXPLORED_SHARE,
     NONE,
     SLATE,
     UNIFORM,
@@ -26,7 +27,6 @@ from simulator.slates import (
     find,
     mixed,
 )
-from simulator.targets import EXPLORED_SHARE
 
 CORPUS = 6
 FOUND = [4, 1, 3]
