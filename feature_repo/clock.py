@@ -10,6 +10,8 @@ SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
 HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US
+NEVER_US = 2**63 - 1
+"""The moment of what does not happen: after every other."""
 
 INSTANT = pl.Datetime("us", "UTC")
 """The one dtype of a moment in a table; parquet writes it as timestamp[us, UTC]."""

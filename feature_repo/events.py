@@ -19,6 +19,9 @@ Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
 REACTIONS = ("like", "comment", "share", "profile", "hide", "report")
 
+SWIPE, GRID = 0, 1
+"""Surfaces: a feed of one video at a time; a page of covers in two columns. Foreign logs keep their codes."""
+
 POSITIONS_PER_REQUEST = 64
 """impression_id = request_id * 64 + position: visible arithmetic instead of a second id to keep."""
 

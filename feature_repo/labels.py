@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from feature_repo.clock import DAY_US, HOUR_US
+from feature_repo.events import SWIPE
 from feature_repo.log import EventLog
 
 LONG_WATCH_MS = 18_000
@@ -31,8 +32,6 @@ WINDOWS_US: Mapping[str, int] = {
 """How long after the impression each label may still turn positive."""
 
 LABELS = tuple(WINDOWS_US)
-
-SWIPE = 0
 
 
 _SERVED = (

@@ -7,7 +7,7 @@ negative; one event id has one body.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -108,16 +108,9 @@ def _refuse_by_schema(kind: str, frame: pl.DataFrame) -> None:
 
 def _holds(kind: str, frame: pl.DataFrame) -> bool:
     """Whether every rule of the schema holds; pandera is asked only to name the one that does not."""
-    for name, column in zip(frame.columns, frame, strict=True):
-        low, high = _RANGES.get(name, (None, None))
-        holds = [column.null_count() == 0 or (kind, name) in NULLABLE]
-        holds += [] if low is None else [(column >= low).all()]
-        holds += [] if high is None else [(column <= high).all()]
-        holds += [column.is_in(REACTIONS).all()] if name == "reaction" else []
-        holds += [(column.list.len() == CONTENT_SIZE).all()] if name == "content" else []
-        if not all(holds):
-            return False
-    return True
+    rules = [rule.all() for column in frame.columns for rule, _ in _rules(column)]
+    known = [pl.col(column).null_count() == 0 for column in frame.columns if (kind, column) not in NULLABLE]
+    return bool(frame.select(pl.all_horizontal(*rules, *known)).item())
 
 
 def _refuse_other_bodies(kind: str, frame: pl.DataFrame) -> None:
@@ -149,22 +142,27 @@ def _schema(kind: str) -> pa.DataFrameSchema:
 def _checks(column: str) -> list[Any]:
     import pandera.polars as pa
 
-    checks: list[Any] = []
+    return [pa.Check(partial(_kept, rule), error=words) for rule, words in _rules(column)]
+
+
+def _kept(rule: pl.Expr, batch: Any) -> pl.LazyFrame:
+    kept: pl.LazyFrame = batch.lazyframe.select(rule)
+    return kept
+
+
+def _rules(column: str) -> list[tuple[pl.Expr, str]]:
+    """What must hold of each value of this column, and how that reads in an error."""
+    value, rules = pl.col(column), []
     low, high = _RANGES.get(column, (None, None))
     if low is not None:
-        checks.append(pa.Check.ge(low, error=f"must be >= {low}"))
+        rules.append((value >= low, f"must be >= {low}"))
     if high is not None:
-        checks.append(pa.Check.le(high, error=f"must be <= {high}"))
+        rules.append((value <= high, f"must be <= {high}"))
     if column == "reaction":
-        checks.append(pa.Check.isin(REACTIONS, error=f"must be one of {', '.join(REACTIONS)}"))
+        rules.append((value.is_in(REACTIONS), f"must be one of {', '.join(REACTIONS)}"))
     if column == "content":
-        checks.append(pa.Check(_has_content_size, error=f"must have {CONTENT_SIZE} numbers"))
-    return checks
-
-
-def _has_content_size(batch: Any) -> pl.LazyFrame:
-    sized: pl.LazyFrame = batch.lazyframe.select(pl.col(batch.key).list.len().eq(CONTENT_SIZE))
-    return sized
+        rules.append((value.list.len() == CONTENT_SIZE, f"must have {CONTENT_SIZE} numbers"))
+    return rules
 
 
 def _column_of(error: Any) -> str:

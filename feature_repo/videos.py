@@ -8,10 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from feature_repo.clock import NEVER_US
 from feature_repo.events import CONTENT_SIZE, empty
 from feature_repo.log import EventLog
-
-NEVER_US = 2**63 - 1
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def rivals() -> Mapping[str, Policy]:
     from simulator import slates
 
     usual = slates.DEFAULT
-    blind = usual._replace(by_counts=0.0, by_affinity=0.0, follow_bonus=0.0, temperature=0.05)
+    blind = usual._replace(by_counts=0.0, by_age=0.0, by_affinity=0.0, follow_bonus=0.0, temperature=0.05)
     return {
         DEFAULT: usual,
         UNIFORM: slates.UNIFORM,

@@ -20,8 +20,8 @@ from simulator.births import FIRST_CREATOR
 from simulator.clients import Item
 from simulator.coefficients import Coefficients
 from simulator.exposures import GRID, NOT_ANSWERED, NOT_ASKED, SWIPE
-from simulator.luck import Floats, Keys, Purpose, exponential, keys, normal, uniforms
-from simulator.observations import SURVEY_US
+from simulator.luck import Floats, Keys, Purpose, keys, normal, uniforms
+from simulator.observations import survey_delay_us
 from simulator.person_days import BROWSE_US, LONGEST_SESSION, REQUEST_US, SWIPE_US
 from simulator.slates import SLATE
 from simulator.swipes import REMEMBERED, Encounters, browsed, delay_us, reacted, swiped
@@ -179,7 +179,7 @@ def _happenings(
     draws = reacted(world.coefficients, slate.of, came.watched_ms, luck, steps)
     delays = {name: delay_us(name, came.watched_ms, luck, steps)[0] for name in draws}
     answers = surveyed(world, visit.person, slate.of, luck, steps)[0]
-    mulled_us = _mulled_us(luck, steps)[0]
+    mulled_us = survey_delay_us(luck, steps)[0]
     for place in np.flatnonzero(came.watched[0]).tolist():
         item = slate.items[place]
         seen = _Seen(int(world.people.user_ids[visit.person]), item.impression_id, item.video_id)
@@ -225,12 +225,6 @@ def surveyed(world: World, person: int, of: Encounters, luck: Keys, steps: Ints)
     noise = normal(uniforms(luck, first + 2, steps), uniforms(luck, first + 3, steps))
     said = behaviour.survey_answer(c, of.satisfaction, noise)
     return np.where(asked, np.where(answers, said, NOT_ANSWERED), NOT_ASKED).astype(np.int64)
-
-
-def _mulled_us(luck: Keys, steps: Ints) -> Ints:
-    """From the end of a watch to what becomes of its survey, as in the log."""
-    seconds: Floats = exponential(uniforms(luck, Purpose.SURVEY_DELAY, steps), SURVEY_US)
-    return np.rint(seconds).astype(np.int64)
 
 
 def arrivals(world: World, plan: Plan, start_us: int, end_us: int) -> list[tuple[int, Visit]]:

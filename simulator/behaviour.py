@@ -152,6 +152,12 @@ def reaction_probability(
 
 
 @equation
+def at_odds(p: Real, times: Real) -> Real:
+    """The probability whose odds are `times` those of p."""
+    return times * p / (1.0 - p + times * p)
+
+
+@equation
 def leave_probability(c: Coefficients, pull: Real, same_topic_in_last_6: Real, patience: Real) -> Real:
     """Hazard of closing the app after this impression; patience is log activity over the median person's."""
     felt = pull - c.boredom * same_topic_in_last_6

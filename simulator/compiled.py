@@ -20,6 +20,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 SOURCES = Path(__file__).parent
 ENGINE = (
+    "../feature_repo/clock.py",
+    "../feature_repo/events.py",
     "behaviour.py",
     "births.py",
     "coefficients.py",

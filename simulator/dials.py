@@ -10,11 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
+from feature_repo.clock import DAY_US, NEVER_US
 
-from feature_repo.clock import DAY_US
-
-NEVER = int(np.iinfo(np.int64).max)
+NEVER = NEVER_US
 """The end of a dial that has none: it holds as long as the world is lived, future days included."""
 
 TOPICS, DEVICES = 24, 3

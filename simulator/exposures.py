@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SWIPE, GRID = 0, 1
-"""Surfaces: a feed of one video at a time; a page of covers in two columns."""
+from feature_repo.events import GRID as GRID
+from feature_repo.events import SWIPE as SWIPE
 
 NOT_ASKED, NOT_ANSWERED = 0, -1
 """Values of `survey` beside the answers 1..5."""

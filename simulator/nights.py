@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_repo.clock import DAY_US
 from simulator import behaviour, supply
 from simulator.behaviour import LONG_VIEW_S, REACTIONS
 from simulator.births import TOPICS
@@ -118,11 +117,7 @@ def _follows(world: World, watched: Exposures) -> tuple[Ints, Ints, Ints]:
 def dawned(world: World, day: int, memory: Memory) -> Ints:
     """Publish today's uploads, and forget what moderation took down since yesterday; rows of the uploads."""
     fresh = supply.published(world, day, memory.energy)
-    start_us = world.start_us + day * DAY_US
-    gone = memory.public[
-        (world.videos.removed_us[memory.public] < start_us)
-        & (world.videos.removed_us[memory.public] >= start_us - DAY_US)
-    ]
+    gone = supply.removed(world, day - 1, memory.public)
     for video in gone.tolist():
         memory.people.seen_count[:] -= memory.people.seen[:, video >> 3] >> (video & 7) & 1
     memory.public = np.concatenate([memory.public, fresh])

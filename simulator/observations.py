@@ -188,8 +188,7 @@ def _followed(world: World, clients: Told) -> pl.DataFrame:
 
 def _surveyed(clients: Told) -> pl.DataFrame:
     of = clients.at(np.flatnonzero(clients.rows["survey"] != NOT_ASKED))
-    luck = uniforms(of.keys, Purpose.SURVEY_DELAY, of.rows["step"])
-    happened = of.happened_us + np.rint(exponential(luck, SURVEY_US)).astype(np.int64)
+    happened = of.happened_us + survey_delay_us(of.keys, of.rows["step"])
     answers = pl.Series(of.rows["survey"].astype(np.int16))
     columns: dict[str, Column] = {
         "event_id": _names("surveyed", of.impressions),
@@ -201,6 +200,12 @@ def _surveyed(clients: Told) -> pl.DataFrame:
         "answer": answers.replace(NOT_ANSWERED, None),
     }
     return _frame("surveyed", columns)
+
+
+def survey_delay_us(of: Keys, steps: Ints) -> Ints:
+    """From the end of a watch to what becomes of its survey."""
+    luck = uniforms(of, Purpose.SURVEY_DELAY, steps)
+    return np.asarray(np.rint(exponential(luck, SURVEY_US)).astype(np.int64))
 
 
 def _delayed(of: Told, reaction: str, channel: int) -> dict[str, Column]:

@@ -298,7 +298,7 @@ def react(scene: Scene, person: int, of: np.uint64, row: Row) -> None:
     for number in range(len(REACTIONS)):
         p = behaviour.reaction_probability(c, number, row.satisfaction, long_view, warmth, violation)
         if number == LIKE and dials.like_from_us <= row.served_us < dials.like_until_us:
-            p = dials.like_odds * p / (1.0 - p + dials.like_odds * p)
+            p = behaviour.at_odds(p, dials.like_odds)
         if uniform(of, Purpose.REACTION + number, row.step) < p:
             row.reactions |= 1 << number
     if row.reactions >> FOLLOW & 1:

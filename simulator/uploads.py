@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_repo.clock import DAY_US, HOUR_US
+from feature_repo.clock import DAY_US, HOUR_US, NEVER_US
 from feature_repo.scales import Scale
 from simulator.births import (
     BEFORE_DAYS,
@@ -36,8 +36,6 @@ from simulator.dials import Dial
 
 MOST_ENERGY = 1.6
 """The most a creator's energy may be; at the usual energy, 1, one potential upload in 1.6 appears."""
-
-NEVER_US = int(np.iinfo(np.int64).max)
 
 UPLOADED_BEFORE = 0.5
 HOME_TOPIC = 0.8  # share of a creator's videos on their own topic

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import poisson
 
-from feature_repo.clock import DAY_US, HOUR_US, SECOND_US, day_of
+from feature_repo.clock import DAY_US, HOUR_US, NEVER_US, SECOND_US, day_of
 from simulator import behaviour
 from simulator.luck import Floats, Purpose, keys, uniforms
 from simulator.person_days import Coming
@@ -20,7 +20,6 @@ MOST_SESSIONS = 8
 SESSIONS_PER_DAY = 16
 """Room in the session number: day * 16 + ordinal."""
 AFTER_JOINING_US = 30 * SECOND_US
-NEVER_US = np.iinfo(np.int64).max
 
 
 def visits(world: World, day: int, habit: Floats, invited: Ints) -> Coming:

@@ -223,7 +223,7 @@ class World:
         odds = np.ones(p.shape)
         for dial in self.scenario.of_kind("like_times"):
             odds = np.where(dial.holds_at(np.asarray(now_us)), dial["times"], odds)
-        return np.asarray(odds * p / (1.0 - p + odds * p))
+        return np.asarray(behaviour.at_odds(p, odds))
 
     def _stage(self, stage: Stage, *parts: int) -> np.random.Generator:
         return births.stage_of(self.seed, stage, *parts)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from feature_repo.catalogue import DEFAULTS, FEATURES, STATS, VIEWS, feature_named
-from feature_repo.clock import DAY_US, HOUR_US
+from feature_repo.clock import DAY_US, HOUR_US, NEVER_US
 from feature_repo.context import context_columns, hour_of_day, is_weekend, user_tenure_days, video_age_hours
 from feature_repo.matrix import COLUMNS, assemble, matrix_hash
-from feature_repo.videos import NEVER_US, VideoCatalog
+from feature_repo.videos import VideoCatalog
 from tests.feature_repo.builders import a_story, at
 
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from feature_repo.videos import NEVER_US, VideoCatalog
+from feature_repo.clock import NEVER_US
+from feature_repo.videos import VideoCatalog
 from pipelines.train_towers import (
     Examples,
     Settings,

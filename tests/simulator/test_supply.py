@@ -7,12 +7,12 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from feature_repo.clock import DAY_US, HOUR_US
+from feature_repo.clock import DAY_US, HOUR_US, NEVER_US
 from simulator import supply, uploads
 from simulator.births import FIRST_VIDEO
 from simulator.coefficients import PUBLISHED
 from simulator.scenarios import CALM, Dial
-from simulator.uploads import MOST_ENERGY, NEVER_US
+from simulator.uploads import MOST_ENERGY
 from simulator.worlds import World
 
 Floats = np.ndarray
