@@ -7,10 +7,14 @@ from pathlib import Path
 
 import prometheus_client  # noqa: F401 before Feast, which makes whoever imports it later count in files
 import pytest
+from hypothesis import settings
 
 from feature_repo.places import Places, Run
 
 SEED = 7
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is slow, not wrong
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

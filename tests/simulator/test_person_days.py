@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from feature_repo.clock import DAY_US
+from simulator import behaviour
 from simulator.behaviour import REACTIONS
-from simulator.days import Lived, before_the_log, lived
+from simulator.days import Lived, before_the_log, days, lived
+from simulator.dials import Dial
 from simulator.exposures import GRID, SWIPE, Exposures, reacted
 from simulator.luck import Keys, keys
+from simulator.scenarios import Scenario
 from simulator.slates import DEFAULT, SLATE
 from simulator.swipes import REMEMBERED, Encounters, browsed, swiped
 from simulator.swipes import reacted as drawn_reactions
@@ -120,3 +124,36 @@ def test_a_page_after_which_the_app_was_closed_is_the_last_of_its_session(
     first = pages.rows[:, 0]
     goes_on = (first["person"][:-1] == first["person"][1:]) & (first["session"][:-1] == first["session"][1:])
     assert not (goes_on & twin.left[:-1]).any()
+
+
+def a_world_with(kind: str, **values: float) -> World:
+    """The tiny world with one dial over the middle half of its first day."""
+    start_us = World("tiny", 7).start_us
+    dial = Dial(kind, start_us + DAY_US // 4, start_us + 3 * DAY_US // 4, tuple(values.items()))
+    return World("tiny", 7, scenario=Scenario("dialled", (dial,), start_us))
+
+
+def test_a_viral_topic_pulls_more_while_it_is_viral() -> None:
+    world = a_world_with("viral", topic=0, logits=2.0)
+    rows = next(days(world)).rows
+    rows = rows[~world.people.bot[rows["person"]] & rows["reached"]]
+
+    fresh = behaviour.weariness(world.coefficients, 0.0)
+    told = world.encounters(rows["person"], rows["video"], rows["served_us"], fresh).pull
+    calm = World("tiny", 7).encounters(rows["person"], rows["video"], rows["served_us"], fresh).pull
+
+    assert rows["pull"] == pytest.approx(told)
+    assert set(np.round(told - calm, 6).tolist()) == {0.0, 2.0}
+
+
+def test_likes_at_other_odds_come_to_who_liked_already_and_more(world: World) -> None:
+    dialled = a_world_with("like_times", times=20.0)
+    usual, more = (next(days(each)).rows for each in (world, dialled))
+    likes, dialled_likes = (reacted(rows, 0) for rows in (usual, more))
+
+    inside = dialled.scenario.dials[0].holds_at(usual["served_us"])
+
+    assert (more["video"] == usual["video"]).all()
+    assert (likes <= dialled_likes).all()
+    assert (likes == dialled_likes)[~inside].all()
+    assert dialled_likes[inside].sum() > 5 * likes[inside].sum() > 0
