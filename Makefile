@@ -6,9 +6,12 @@ LOGS  ?= simulated
 HOST  ?= 127.0.0.1
 PORT  ?= 8000
 SPEED ?= 1
+ENGINE ?= embedded
+ONLINE_STORE ?=
+PLANT ?= none
 VAR   ?= var
 REAL_LOGS ?= var/real_logs
-export SCALE SEED LOGS HOST PORT SPEED VAR REAL_LOGS
+export SCALE SEED LOGS HOST PORT SPEED ENGINE ONLINE_STORE VAR REAL_LOGS
 
 # Nothing phones home, waiting threads sleep, hashes repeat, and caches stay under VAR.
 export DO_NOT_TRACK = true
@@ -22,11 +25,12 @@ VENV  := .venv
 PY    := $(VENV)/bin/python
 READY := $(VENV)/.installed
 OURS  := feature_repo simulator pipelines serving evaluation monitoring labs tests docs
-VERBS := ingest build-features build-training-set train-towers train-ranker release promote materialize
+VERBS := ingest build-features build-training-set train-towers train-ranker release promote materialize audit-leakage
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train serve evaluate monitor rollback $(VERBS) card scenarios live features three-seeds bench-serving bench-world \
+.PHONY: help setup train serve evaluate monitor rollback $(VERBS) card scenarios live features three-seeds bench-serving bench-features \
+        bench-world audit-parity leakage-ceiling engines extras \
         pairing long-term global-effect ceilings notebooks \
         figures format lint types imports test check clean
 
@@ -61,6 +65,7 @@ train-ranker: ## Train and calibrate one head per objective, beside the baseline
 release: ## Assemble, measure and register one immutable release.
 promote: ## Make the newest release champion if every gate holds.
 materialize: ## Load the champion's features into the online store.
+audit-leakage: ## Look for the future, and for labels, among the features of the training snapshot.
 $(VERBS): $(READY)
 	$(PY) -m pipelines $@
 
@@ -73,7 +78,7 @@ scenarios: $(READY) ## List what can happen to the world from outside, and what 
 live: $(READY) ## Let 200 of the world's people use the running server at HOST:PORT, SPEED times as fast as life.
 	$(PY) -m simulator live --users 200 --speed $(SPEED)x --url http://$(HOST):$(PORT)
 
-features: $(READY) ## Write docs/features.md from the catalogue: what each feature means, its window and default.
+features: $(READY) ## Print the catalogue and write docs/features.md: each feature's window, default, range, owner and why.
 	$(PY) docs/write_features.py
 
 three-seeds: $(READY) ## Train in three worlds from scratch, and compare the champion's true value in each.
@@ -81,6 +86,21 @@ three-seeds: $(READY) ## Train in three worlds from scratch, and compare the cha
 
 bench-serving: $(READY) ## Time POST /v1/feed against the naive server, same release and slates.
 	$(PY) -m labs bench-serving
+
+bench-features: $(READY) ## Time the feature plane: as-of join, windows, online reads, freshness, each beside its rivals.
+	$(PY) -m labs bench-features
+
+audit-parity: $(READY) ## Live a day on the champion and compare every served feature with the offline join; PLANT=unit spoils it.
+	$(PY) -m labs audit-parity --plant $(PLANT)
+
+leakage-ceiling: $(READY) ## Hold the champion's AUC against the Bayes ceiling: whoever is above it has seen the future.
+	$(PY) -m labs leakage-ceiling
+
+engines: $(READY) ## Compute the feature views on Spark too, and compare every cell (needs make extras and Java).
+	$(PY) -m labs engines
+
+extras: $(READY) ## Add what the embedded defaults do without: pyspark and the Redis client.
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(VENV)/bin/uv pip install -q -c requirements.lock -e '.[spark,redis]' || $(PY) -m pip install -q -c requirements.lock -e '.[spark,redis]'
 
 bench-world: $(READY) ## Time the world on one core, from people to parquet, and weigh its memory.
 	$(PY) -m labs bench-world
@@ -102,7 +122,7 @@ notebooks: $(READY) ## Execute notebooks/ against the trained state and save the
 
 figures: $(READY) ## Copy the figures of VAR's reports, and a session with the champion, into the documents.
 	$(PY) docs/write_session.py
-	$(PY) docs/write_figures.py
+	$(PY) -m docs.write_figures
 
 format: $(READY) ## Format the code.
 	$(PY) -m ruff format .

@@ -2,57 +2,41 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from pathlib import Path
 
 from feature_repo import catalogue
-from feature_repo.clock import DAY_US, HOUR_US
+from feature_repo.__main__ import HEADINGS, print_catalogue, row_of, span
 
 PAGE = Path(__file__).with_name("features.md")
 HEAD = """# Features
 
 Written by `make features` from `feature_repo/catalogue.py`, where each feature is defined once.
-A windowed feature at moment t counts what was known before its snapshot; the snapshot used is the newest one
-at or before t and not older than the view's time to live, else the default. Names read entity, what, window.
+A windowed feature is a step function of time: at moment t it counts what was known before t and happened no
+longer than its window before t. It changes when something becomes known and when something leaves the window,
+at no other moment; the view stores those steps. The value at t is the newest step at or before t and not
+older than the view's time to live, else the default. Names read entity, what, window.
+
+Range and the share that may be unknown are a contract: a value out of range, an infinity, or a larger share
+of unknowns is a violation, and every one is counted (`feature_repo/contracts.py`).
 """
 
 
-def span(us: int | None) -> str:
-    """A duration in days or hours, as people say it."""
-    if not us:
-        return "-"
-    return f"{us // DAY_US} d" if us % DAY_US == 0 else f"{us // HOUR_US} h"
-
-
-def default(value: float) -> str:
-    return "unknown" if math.isnan(value) else f"{value:g}"
-
-
 def row(feature: catalogue.Feature) -> str:
-    bounds = "any" if feature.low == -math.inf else f"from {feature.low:g}"
-    bounds = f"{feature.low:g} to {feature.high:g}" if math.isfinite(feature.high) else bounds
-    cells = (
-        f"`{feature.name}`",
-        span(feature.window_us),
-        default(feature.default),
-        bounds,
-        feature.owner,
-        feature.why,
-    )
-    return "| " + " | ".join(cells) + " |"
+    name, *told = row_of(feature)
+    return "| " + " | ".join([f"`{name}`", *told]) + " |"
 
 
 def section(title: str, law: str, features: tuple[catalogue.Feature, ...]) -> str:
-    head = "| feature | window | default | range | owner | why |\n|---|---|---|---|---|---|"
+    head = "| " + " | ".join(HEADINGS) + " |\n" + "|---" * len(HEADINGS) + "|"
     return "\n".join([f"\n## {title}\n", f"{law}\n", head, *map(row, features)]) + "\n"
 
 
 def view_section(view: catalogue.View) -> str:
     keys = " and ".join(view.keys)
-    every = f"snapshot every {span(view.every_us)}" if view.every_us else "written when it becomes known"
-    ends = f"may be used for {span(view.ttl_us)}" if view.ttl_us else "never expires"
-    return section(f"View `{view.name}`", f"Keyed by {keys}; {every}; {ends}.", view.features)
+    changes = "a row for every step" if view.windows_us else "one row, from when it became known"
+    ends = f"a step may be used for {span(view.ttl_us)}" if view.ttl_us else "never expires"
+    return section(f"View `{view.name}`", f"Keyed by {keys}; {changes}; {ends}.", view.features)
 
 
 def page() -> str:
@@ -70,6 +54,7 @@ def page() -> str:
 
 
 def main() -> int:
+    print_catalogue()
     PAGE.write_text(page(), "utf-8")
     print(f"wrote {PAGE.name} from the catalogue; read it beside feature_repo/catalogue.py")
     return 0

@@ -1,6 +1,6 @@
 """Copy the figures of reports into docs/figures.json and into the marked blocks of README.md and docs/*.md.
 
-    python docs/write_figures.py     reads VAR/*/reports/*.json; a run without new reports keeps its figures
+    python -m docs.write_figures     reads VAR/*/reports/*.json; a run without new reports keeps its figures
 
 A block is what stands between `<!-- figures:NAME -->` and `<!-- /figures -->`; BLOCKS says how each NAME is
 written. No figure in a document is typed by hand: a test fails when a document and docs/figures.json differ.
@@ -12,9 +12,12 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from docs.feature_figures import FEATURE_REPORTS, audit_parity, bench_features
+from docs.quoted import LAPTOP, REAL, Figures, NotMeasured, interval, number, report, table
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "docs" / "figures.json"
@@ -28,45 +31,8 @@ READING_ORDER = {
     "evaluation/gates.py": "what a release must prove before it serves",
     "simulator/behaviour.py": "how people in this world watch, skip, like and leave",
 }
-LAPTOP, REAL = "simulated-laptop", "kuairand-laptop"
 QUOTED = ("logs", "train", "promote", "evaluate", "true-value", "three-seeds", "bench-serving", "card")
 WORLDS = ("bench-world", "bench-world-stream", "pairing", "long-term", "global-effect")
-
-Figures = Mapping[str, Any]
-
-
-class NotMeasured(Exception):
-    """A block asks for a figure no report holds; the message names the command that writes it."""
-
-
-def report(figures: Figures, run: str, verb: str, command: str) -> Figures:
-    """The figures of one report of one run."""
-    found = figures["runs"].get(run, {}).get(verb)
-    if found is None:
-        raise NotMeasured(command)
-    wanted: Figures = found["figures"]
-    return wanted
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A figure as documents print it; what was not measurable is a dash."""
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}f}"
-
-
-def interval(estimate: Figures | float | None, digits: int = 3) -> str:
-    """An estimate with its 95 % interval."""
-    if not isinstance(estimate, Mapping):
-        return number(estimate, digits)
-    value, low, high = (number(estimate[name], digits) for name in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
-
-
-def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """A Markdown table."""
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def reading_order(figures: Figures) -> str:
@@ -296,6 +262,8 @@ BLOCKS: dict[str, Callable[[Figures], str]] = {
     "kuairand": kuairand,
     "card": card,
     "card-summary": card_summary,
+    "audit-parity": audit_parity,
+    "bench-features": bench_features,
     "bench-serving": bench_serving,
     "bench-world": bench_world,
     "pairing": pairing,
@@ -325,7 +293,10 @@ def collected(var: Path, before: Figures) -> dict[str, Any]:
     runs: dict[str, dict[str, Any]] = {run: dict(verbs) for run, verbs in before.get("runs", {}).items()}
     for path in sorted(var.glob("*/reports/*.json")):
         found = json.loads(path.read_text("utf-8"))
-        if found["verb"] in (*QUOTED, *WORLDS) and path.parent.parent.name in (LAPTOP, REAL):
+        if found["verb"] in (*QUOTED, *WORLDS, *FEATURE_REPORTS) and path.parent.parent.name in (
+            LAPTOP,
+            REAL,
+        ):
             runs.setdefault(path.parent.parent.name, {})[found["verb"]] = found
     lines = {n: len((ROOT / n).read_text("utf-8").splitlines()) for n in READING_ORDER if (ROOT / n).exists()}
     return {**before, "lines": lines, "runs": runs}
@@ -335,7 +306,11 @@ def main() -> int:
     before = json.loads(FIGURES.read_text("utf-8")) if FIGURES.exists() else {}
     figures = collected(ROOT / os.environ.get("VAR", "var"), before)
     FIGURES.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
-    documents = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    documents = [
+        ROOT / "README.md",
+        ROOT / "feature_repo" / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+    ]
     for path in documents:
         path.write_text(filled(path.read_text("utf-8"), figures), "utf-8")
     held = (

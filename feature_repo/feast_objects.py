@@ -13,11 +13,8 @@ from pathlib import Path
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, Project, ValueType
 from feast.types import Float32, Int64
 
-from feature_repo.catalogue import VIEWS, View
+from feature_repo.catalogue import PROJECT, SERVICE, VIEWS, View
 from feature_repo.places import Places, run_from_environment
-
-SERVICE = "ranker_v1"
-"""The FeatureService of this generation of models; a new set of features is a new service."""
 
 _JOIN_KEYS = {"user": "user_id", "video": "video_id", "creator": "creator_id", "topic": "topic"}
 _ENTITIES = {
@@ -39,18 +36,17 @@ class FeastObjects:
 
 
 def feast_objects(places: Places) -> FeastObjects:
-    """The objects of one run; their sources are that run's snapshots."""
+    """The objects of one run; their sources are that run's steps."""
     views = tuple(_view(view, places.features.absolute()) for view in VIEWS)
     service = FeatureService(name=SERVICE, features=list(views), description="What the ranker reads.")
-    return FeastObjects(Project(name="fourplanes"), tuple(_ENTITIES.values()), views, service)
+    return FeastObjects(Project(name=PROJECT), tuple(_ENTITIES.values()), views, service)
 
 
 def _view(view: View, features_dir: Path) -> FeatureView:
     source = FileSource(
-        name=f"{view.name}_snapshots",
+        name=f"{view.name}_steps",
         path=str(features_dir / f"{view.name}.parquet"),
         timestamp_field="event_timestamp",
-        created_timestamp_column="created_timestamp",
     )
     return FeatureView(
         name=view.name,
@@ -78,4 +74,4 @@ _objects = feast_objects(Places(Path(_state)) if _state else run_from_environmen
 fourplanes = _objects.project
 user, video, creator, topic = _objects.entities
 user_profile, user_stats, video_profile, video_stats, creator_stats, user_topic_stats = _objects.views
-ranker_v1 = _objects.service
+ranker_v2 = _objects.service

@@ -1,109 +1,84 @@
-"""The newest feature values, loaded into Feast's online store for serving.
+"""The newest feature values, loaded into the online store for serving.
 
-Law: an online value is never replaced by an older one. Feast's SQLite store overwrites blindly, so moments
-are compared here, before writing. Values past their TTL are not loaded.
+Law: an online value is never replaced by an older one; the store itself refuses it. Each row is loaded with
+the moments between which it holds: the next step of the offline store says until when.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
-from typing import TYPE_CHECKING, Any
+import json
+from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
 from feature_repo.catalogue import VIEWS, View
-from feature_repo.clock import SECOND_US
+from feature_repo.clock import NEVER_US, SECOND_US
+from feature_repo.packed_rows import Rows, Schema, rows_of_columns
+from feature_repo.packed_tables import PackedTables
 from feature_repo.places import Places
-from feature_repo.snapshots import source_of
-from feature_repo.store import apply
+from feature_repo.reports import write_text_atomically
+from feature_repo.steps import source_of
 
-if TYPE_CHECKING:
-    from feast import FeatureStore
 
-BATCH = 2_000
-"""Keys per online read: SQLite binds one variable each."""
+@dataclass(frozen=True)
+class Loaded:
+    """Until when facts are in the online store, and how often it was loaded: serving looks at both."""
+
+    until_us: int
+    loads: int
 
 
 def materialize(places: Places, until_us: int) -> dict[str, int]:
-    """Load each view's newest values at `until`; the rows written per view.
+    """Load each view's values as of `until` (up to a whole second); the rows that took effect, per view."""
+    from feature_repo.store import apply, open_tables
 
-    `until` is rounded up to a whole second, as write_snapshots does.
-    """
-    store = apply(places)
+    apply(places)
     end_us = -(-until_us // SECOND_US) * SECOND_US
-    return {view.name: write_online(store, places, view, newest(places, view, end_us)) for view in VIEWS}
+    tables = open_tables(places)
+    written = {view.name: write_online(tables, view, newest(places, view, end_us)) for view in VIEWS}
+    tables.close()
+    before = read_loaded(places)
+    mark = {"until_us": end_us, "loads": before.loads + 1 if before else 1}
+    write_text_atomically(_mark(places), json.dumps(mark) + "\n")
+    return written
+
+
+def read_loaded(places: Places) -> Loaded | None:
+    """What was last loaded in full; None before the first time."""
+    path = _mark(places)
+    return Loaded(**json.loads(path.read_text())) if path.exists() else None
 
 
 def newest(places: Places, view: View, until_us: int) -> pl.DataFrame:
-    """The newest row of each key at or before `until` and within the TTL (inclusive)."""
+    """The row of each key that holds at `until` (TTL inclusive), with `until_us`, the moment of its next."""
     moment = pl.col("event_timestamp").to_physical()
-    rows = pl.scan_parquet(source_of(places.features, view)).filter(moment <= until_us)
+    is_last = pl.any_horizontal(pl.col(key) != pl.col(key).shift(-1, fill_value=-1) for key in view.keys)
+    following = pl.when(is_last).then(NEVER_US).otherwise(moment.shift(-1, fill_value=NEVER_US))
+    rows = pl.scan_parquet(source_of(places.features, view)).with_columns(following.alias("until_us"))
+    holds = (moment <= until_us) & (pl.col("until_us") > until_us)
     if view.ttl_us is not None:
-        rows = rows.filter(moment >= until_us - view.ttl_us)
-    return rows.sort("event_timestamp").unique(list(view.keys), keep="last", maintain_order=True).collect()
+        holds &= moment >= until_us - view.ttl_us
+    return rows.filter(holds).collect()
 
 
-def write_online(store: FeatureStore, places: Places, view: View, rows: pl.DataFrame) -> int:
-    """Write rows of a view that are not older than what is online; how many were written.
-
-    Feast's own write_to_online_store does the same conversion through pandas in 1.6 times the time.
-    """
-    from feast.infra.provider import get_provider
-
-    kept = rows.filter(~_older_than_online(store, places, view, rows))
-    if len(kept):
-        provider = get_provider(store.config)
-        provider.online_write_batch(
-            store.config, store.get_feature_view(view.name), _protos(view, kept), None
-        )
-    return len(kept)
+def write_online(tables: PackedTables, view: View, rows: pl.DataFrame) -> int:
+    """Write rows of `newest`; how many were not older than what was there."""
+    return tables.write(schema_of(view), rows.select(view.keys).to_numpy(), packed(view, rows))
 
 
-def _older_than_online(store: FeatureStore, places: Places, view: View, rows: pl.DataFrame) -> pl.Series:
-    """Which rows would replace a newer value; only rows older than the view's newest can."""
-    seconds = rows["event_timestamp"].to_physical() // SECOND_US
-    suspects = rows.with_row_index("row").filter(seconds < _newest_online_s(store, places, view))
-    older = [row for batch in suspects.iter_slices(BATCH) for row in _outdated(store, view, batch)]
-    return pl.int_range(len(rows), eager=True).is_in(older)
+def packed(view: View, rows: pl.DataFrame) -> Rows:
+    """Rows of the offline store as the online store keeps them."""
+    columns = {name: rows[name].to_numpy() for name in view.names}
+    since_us = rows["event_timestamp"].to_physical().to_numpy()
+    return rows_of_columns(schema_of(view), columns, since_us, rows["until_us"].to_numpy())
 
 
-def _outdated(store: FeatureStore, view: View, batch: pl.DataFrame) -> list[int]:
-    from feast.infra.provider import get_provider
-
-    keys = [key for key, _, _, _ in _protos(view, batch)]
-    online = get_provider(store.config).online_read(store.config, store.get_feature_view(view.name), keys)
-    ours = batch["event_timestamp"].dt.truncate("1s").to_list()
-    theirs = [moment for moment, _ in online]
-    rows = batch["row"].to_list()
-    return [
-        row for row, mine, other in zip(rows, ours, theirs, strict=True) if other is not None and other > mine
-    ]
+def schema_of(view: View) -> Schema:
+    """How a row of the view is packed: float32, and int64 for moments."""
+    kinds = tuple((feature.name, "<i8" if feature.integer else "<f4") for feature in view.features)
+    return Schema(view.name, view.keys, kinds)
 
 
-def _newest_online_s(store: FeatureStore, places: Places, view: View) -> int:
-    """The newest moment online in this view, in seconds; 0 if nothing is there.
-
-    Feast stores a moment as the epoch second of UTC read as local time; undo that the way Feast does.
-    """
-    with closing(sqlite3.connect(places.feast / "online.db")) as connection:
-        table = f"{store.project}_{view.name}"
-        (stored,) = connection.execute(f'select max(event_ts) from "{table}"').fetchone()
-    if stored is None:
-        return 0
-    return int(dt.datetime.fromtimestamp(int(stored)).replace(tzinfo=dt.UTC).timestamp())
-
-
-def _protos(view: View, rows: pl.DataFrame) -> Iterator[tuple[Any, dict[str, Any], Any, Any]]:
-    """Rows as Feast's provider takes them: (entity key, values, event time, created time)."""
-    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-    from feast.protos.feast.types.Value_pb2 import Value
-
-    kinds = ["int64_val" if feature.integer else "float_val" for feature in view.features]
-    keys = list(view.keys)
-    for row in rows.select(*keys, *view.names, "event_timestamp").iter_rows():
-        key = EntityKey(join_keys=keys, entity_values=[Value(int64_val=part) for part in row[: len(keys)]])
-        parts = zip(view.names, kinds, row[len(keys) : -1], strict=True)
-        yield key, {name: Value(**{kind: value}) for name, kind, value in parts}, row[-1], row[-1]
+def _mark(places: Places) -> Path:
+    return places.feast / "loaded.json"

@@ -14,6 +14,8 @@ class Places:
     """The folders of one run. A KuaiRand or tiny run never touches another's."""
 
     root: Path
+    online_url: str = ""
+    """redis://host:port/database to keep online rows there; empty: in a file of this run."""
 
     @property
     def log(self) -> Path:
@@ -40,6 +42,11 @@ class Places:
         return self.root / "feast"
 
     @property
+    def online(self) -> str:
+        """Where the online store is."""
+        return self.online_url or str(self.feast.absolute() / "online.db")
+
+    @property
     def work(self) -> Path:
         """Artifacts of stages, each in a folder named by the hash of what made it."""
         return self.root / "work"
@@ -60,6 +67,8 @@ class Places:
 
 
 LOGS = ("simulated", "kuairand")
+ENGINES = ("embedded", "spark")
+ADDRESSES = ("redis://", "rediss://", "unix://")
 LARGEST_SEED = 2**31 - 1
 """The largest seed every library takes; LightGBM keeps it in 32 bits."""
 
@@ -76,15 +85,27 @@ class Run:
     scale: str
     seed: int
     places: Places
+    engine: str = "embedded"
+    """What computes the feature views: this process, or Spark."""
 
 
 def run_from_environment() -> Run:
-    """Read LOGS, SCALE, SEED and VAR once, at the edge; BadSetting names the one that is wrong."""
+    """Read LOGS, SCALE, SEED, VAR, ONLINE_STORE, ENGINE once, at the edge; BadSetting names a wrong one."""
     logs = _one_of("LOGS", LOGS, "simulated")
     scale = _one_of("SCALE", tuple(SCALES), "laptop")
     seed = _seed(os.environ.get("SEED") or "7")
     var = Path(os.environ.get("VAR") or "var")
-    return Run(logs, scale, seed, Places(var / f"{logs}-{scale}"))
+    online = _online(os.environ.get("ONLINE_STORE") or "")
+    engine = _one_of("ENGINE", ENGINES, "embedded")
+    return Run(logs, scale, seed, Places(var / f"{logs}-{scale}", online), engine)
+
+
+def _online(address: str) -> str:
+    if address and not address.startswith(ADDRESSES):
+        raise BadSetting(
+            f"ONLINE_STORE is {address!r}, must start with {' or '.join(ADDRESSES)}, or be empty."
+        )
+    return address
 
 
 def _one_of(name: str, known: tuple[str, ...], otherwise: str) -> str:

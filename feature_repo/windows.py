@@ -1,60 +1,271 @@
-"""Sums over sliding windows at every moment of a grid, exactly and in one pass.
+"""Sums over sliding windows, exactly, at any moment: the definition, and the one-pass form for whole logs.
 
-Law: at snapshot s a fact counts iff known_time < s and event_time >= s - window. So a fact enters at the
-first snapshot after it was known and leaves at the first whose window starts after it happened: +amount here,
--amount there, and a running sum over the grid. Amounts are whole numbers, so nothing is left behind.
+Law: at moment t a fact counts in a window iff known_us < t <= event_us + window. `sums_now` says that fact by
+fact, for some entities at one moment, and is what serving runs. `sums_at` and `step_moments` answer the same
+for every entity in one pass: a fact enters after it was known and leaves after its window, so a running sum
+moves forward with two pointers. Amounts are whole numbers, so what leaves cancels what entered and nothing is
+left behind.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from feature_repo.clock import HOUR_US
+from feature_repo.catalogue import PRIORS, STRENGTH, UNITS, Feature, View, view_named
+from feature_repo.clock import NEVER_US
+from feature_repo.facts import EVENTS, Facts
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is summed: whose it is (a dense code), when it happened, when it was known, how much it is."""
+class Keyed:
+    """The facts of one view in order of (key, known_us): `codes[i]` is the place of its key in `keys`."""
 
+    keys: Ints  # distinct, ascending
     codes: Ints
     event_us: Ints
     known_us: Ints
-    amounts: Ints
+    amounts: NDArray[np.int32]
 
     @classmethod
-    def sorted(cls, codes: Ints, event_us: Ints, known_us: Ints, amounts: Ints) -> Facts:
-        """In order of code, so that a range of codes is a slice."""
+    def of(cls, facts: Facts, view: View) -> Keyed:
+        """Facts that have the view's keys and count for one of its events; one that no window ever counts is
+        left out.
+        """
+        keys, known_us = facts.keys_for(view), facts.known_for(view)
+        ever = known_us < facts.event_us + max(view.windows_us)
+        kept = np.flatnonzero(ever & counts_in(facts, view))
+        by_known = kept[np.argsort(known_us[kept], kind="stable")]
+        distinct, codes = np.unique(keys[by_known], return_inverse=True)
         order = np.argsort(codes, kind="stable")
-        return cls(codes[order], event_us[order], known_us[order], amounts[order])
+        rows = by_known[order]
+        amounts = np.ascontiguousarray(facts.amounts[rows])
+        return cls(distinct, codes[order], facts.event_us[rows], known_us[rows], amounts)
 
-    def between(self, low: int, high: int) -> Facts:
-        """Facts of codes in [low, high), renumbered from 0."""
-        mine = slice(*np.searchsorted(self.codes, (low, high)))
-        return Facts(self.codes[mine] - low, self.event_us[mine], self.known_us[mine], self.amounts[mine])
+    @cached_property
+    def by_event(self) -> Ints:
+        """The rows in order of (key, event_us)."""
+        return np.lexsort((self.event_us, self.codes))
 
-
-def grid(start_us: int, until_us: int, every_us: int, extra: tuple[int, ...] = ()) -> Ints:
-    """Multiples of `every` after start and before until, the extra moments among them, and until itself."""
-    if every_us % HOUR_US:
-        raise ValueError(f"snapshots every {every_us} us, must be whole hours: other clocks rely on it.")
-    aligned = np.arange((start_us // every_us + 1) * every_us, until_us, every_us, dtype=np.int64)
-    kept = [moment for moment in extra if start_us < moment < until_us]
-    return np.unique(np.concatenate([aligned, np.asarray([*kept, until_us], np.int64)]))
+    @cached_property
+    def starts(self) -> Ints:
+        """Where each key's rows begin; one more for the end."""
+        return np.searchsorted(self.codes, np.arange(len(self.keys) + 1))
 
 
-def window_sums(facts: Facts, moments: Ints, window_us: int, entities: int) -> Ints:
-    """[entities, moments] sums of amounts; see the law above."""
-    enters = np.searchsorted(moments, facts.known_us, side="right")
-    leaves = np.searchsorted(moments, facts.event_us + window_us, side="right")
-    counts = enters < leaves
-    steps = len(moments) + 1
-    changes = np.zeros(entities * steps, np.int64)
-    row = facts.codes[counts] * steps
-    np.add.at(changes, row + enters[counts], facts.amounts[counts])
-    np.subtract.at(changes, row + leaves[counts], facts.amounts[counts])
-    return changes.reshape(entities, steps)[:, :-1].cumsum(axis=1)
+def counts_in(facts: Facts, view: View) -> NDArray[np.bool_]:
+    """Which facts have the view's keys and count for one of its events."""
+    events = np.unique(formula(view.name).wanted[:, 1])
+    return np.asarray((facts.keys_for(view) >= 0) & facts.amounts[:, events].any(axis=1))
+
+
+def sums_now(facts: Facts, view: View, rows: Ints, starts: Ints, now_us: int) -> tuple[Ints, Ints, Ints]:
+    """What some entities' facts sum to at a moment; `rows[starts[i]:starts[i + 1]]` are those of the i-th.
+
+    int64[n, pairs] for the view's formula; since when each is what it is, and until when if nothing new is
+    heard of: the first moment of each, 0 and NEVER_US where no fact has counted yet.
+    """
+    n = len(starts) - 1
+    windows, wanted = np.asarray(view.windows_us, np.int64), formula(view.name).wanted
+    sums = np.zeros((n, len(wanted)), np.int64)
+    since_us, until_us = np.zeros(n, np.int64), np.full(n, NEVER_US, np.int64)
+    _sums_now(facts.event_us, facts.known_for(view), facts.amounts, rows, starts, now_us, windows, wanted,
+              sums, since_us, until_us)  # fmt: skip
+    return sums, since_us, until_us
+
+
+def sums_at(facts: Keyed, codes: Ints, moments_us: Ints, windows: Sequence[int], wanted: Ints) -> Ints:
+    """int64[m, wanted]: the sum of each (window number, event number) at each asked (key code, moment).
+
+    What is asked must be in order of (code, moment).
+    """
+    found = np.zeros((len(codes), len(wanted)), np.int64)
+    asked = np.searchsorted(codes, np.arange(len(facts.keys) + 1))
+    wide = np.asarray(windows, np.int64)
+    _sums_at(facts.starts, facts.event_us, facts.known_us, facts.amounts, facts.by_event, asked, moments_us,
+             wide, wanted, found)  # fmt: skip
+    return found
+
+
+def step_moments(facts: Keyed, windows: Sequence[int], horizon_us: int) -> tuple[Ints, Ints]:
+    """Every (key code, moment) at which some sum may change, up to a horizon, in order."""
+    room = len(facts.codes) * (1 + len(windows))
+    codes, moments = np.empty(room, np.int64), np.empty(room, np.int64)
+    wide = np.asarray(windows, np.int64)
+    n = _step_moments(facts.starts, facts.event_us, facts.known_us, facts.by_event, wide, horizon_us,
+                      codes, moments)  # fmt: skip
+    return codes[:n], moments[:n]
+
+
+def changes(codes: Ints, sums: Ints) -> NDArray[np.bool_]:
+    """Which moments (of whole keys, in order) have other sums than the one before: the steps."""
+    found = np.empty(len(codes), np.bool_)
+    _changes(codes, sums, found)
+    return found
+
+
+@dataclass(frozen=True)
+class Formula:
+    """How a view's features follow from sums: the one place that says what counts, sums and rates are."""
+
+    wanted: Ints  # [pairs, 2]: the (window number, event number) of every sum that is needed
+    amount: Ints  # [features]: which sum each feature is of
+    shown: Ints  # [features]: which sum is a rate's impressions; of no meaning elsewhere
+    units: Doubles  # [features]: what the amount is divided by
+    priors: Doubles  # [features]: STRENGTH times a rate's prior
+    is_rate: NDArray[np.bool_]
+
+    def values(self, sums: Ints) -> Floats:
+        """f32[m, features] of int64[m, pairs]."""
+        found = np.empty((len(sums), len(self.amount)), np.float32)
+        _values(sums, self.amount, self.shown, self.units, self.priors, self.is_rate, STRENGTH, found)
+        return found
+
+
+@cache
+def formula(view_name: str) -> Formula:
+    """The formula of a view of the catalogue."""
+    view = view_named(view_name)
+    needs = [[_pair(view, feature, event) for event in _ingredients(feature)] for feature in view.features]
+    wanted = sorted({pair for pairs in needs for pair in pairs})
+    places = [[wanted.index(pair) for pair in pairs] for pairs in needs]
+    return Formula(
+        np.array(wanted, np.int64),
+        np.array([place[0] for place in places]),
+        np.array([place[-1] for place in places]),
+        np.array([float(UNITS.get(feature.event, 1)) for feature in view.features]),
+        np.array([STRENGTH * PRIORS.get(feature.event, 0.0) for feature in view.features]),
+        np.array([feature.kind == "rate" for feature in view.features]),
+    )
+
+
+def _pair(view: View, feature: Feature, event: str) -> tuple[int, int]:
+    return view.windows_us.index(feature.window_us), EVENTS.index(event)
+
+
+def _ingredients(feature: Feature) -> tuple[str, ...]:
+    return (feature.event, "impressions") if feature.kind == "rate" else (feature.event,)
+
+
+@njit(cache=True, nogil=True)
+def _values(  # type: ignore[no-untyped-def]
+    sums, amount, shown, units, priors, is_rate, strength, found
+):
+    """Counts and sums as they are, rates smoothed and clipped to [0, 1]; in float64, and then float32."""
+    for row in range(len(sums)):
+        for feature in range(len(amount)):
+            value = sums[row, amount[feature]] / units[feature]
+            if is_rate[feature]:
+                smooth = (value + priors[feature]) / (sums[row, shown[feature]] + strength)
+                value = min(max(smooth, 0.0), 1.0)
+            found[row, feature] = value
+
+
+@njit(cache=True, nogil=True)
+def _changes(codes, sums, found):  # type: ignore[no-untyped-def]
+    """Where a sum differs from that of the moment before; before a key's first, all sums are zero."""
+    for row in range(len(codes)):
+        is_first = row == 0 or codes[row] != codes[row - 1]
+        found[row] = False
+        for place in range(sums.shape[1]):
+            before = 0 if is_first else sums[row - 1, place]
+            if sums[row, place] != before:
+                found[row] = True
+                break
+
+
+@njit(cache=True, nogil=True)
+def _sums_now(  # type: ignore[no-untyped-def]
+    event_us, known_us, amounts, rows, starts, now_us, windows, wanted, sums, since_us, until_us
+):
+    """The law, fact by fact: it counts from known + 1 until it leaves at event + window + 1."""
+    for n in range(len(starts) - 1):
+        for fact in rows[starts[n] : starts[n + 1]]:
+            enters = known_us[fact] + 1
+            if enters > now_us:
+                continue
+            for place in range(len(wanted)):
+                leaves = event_us[fact] + windows[wanted[place, 0]] + 1
+                amount = amounts[fact, wanted[place, 1]]
+                if amount == 0 or enters >= leaves:
+                    continue
+                if now_us < leaves:
+                    sums[n, place] += amount
+                    since_us[n] = max(since_us[n], enters)
+                    until_us[n] = min(until_us[n], leaves)
+                else:
+                    since_us[n] = max(since_us[n], leaves)
+
+
+@njit(cache=True, nogil=True)
+def _sums_at(  # type: ignore[no-untyped-def]
+    starts, event_us, known_us, amounts, by_event, asked, moments_us, windows, wanted, found
+):
+    """For each key: move forward through its moments, add what became known, take away what has left."""
+    sums = np.zeros((len(windows), amounts.shape[1]), np.int64)
+    leaving = np.zeros(len(windows), np.int64)
+    for code in range(len(starts) - 1):
+        first, end = starts[code], starts[code + 1]
+        entering = first
+        leaving[:] = first
+        sums[:] = 0
+        for row in range(asked[code], asked[code + 1]):
+            now_us = moments_us[row]
+            while entering < end and known_us[entering] < now_us:
+                for w in range(len(windows)):
+                    if known_us[entering] < event_us[entering] + windows[w]:
+                        for e in range(amounts.shape[1]):
+                            sums[w, e] += amounts[entering, e]
+                entering += 1
+            for w in range(len(windows)):
+                while leaving[w] < end and event_us[by_event[leaving[w]]] + windows[w] < now_us:
+                    fact = by_event[leaving[w]]
+                    if known_us[fact] < event_us[fact] + windows[w]:
+                        for e in range(amounts.shape[1]):
+                            sums[w, e] -= amounts[fact, e]
+                    leaving[w] += 1
+            for place in range(len(wanted)):
+                found[row, place] = sums[wanted[place, 0], wanted[place, 1]]
+
+
+@njit(cache=True, nogil=True)
+def _step_moments(  # type: ignore[no-untyped-def]
+    starts, event_us, known_us, by_event, windows, horizon_us, codes, moments
+):
+    """For each key: the next fact to enter or to leave, whichever comes first, each moment once."""
+    n = 0
+    leaving = np.zeros(len(windows), np.int64)
+    for code in range(len(starts) - 1):
+        end, entering = starts[code + 1], starts[code]
+        leaving[:] = starts[code]
+        last = horizon_us + 1
+        while True:
+            moment = last
+            if entering < end:
+                moment = min(moment, known_us[entering] + 1)
+            for w in range(len(windows)):
+                while leaving[w] < end:
+                    fact = by_event[leaving[w]]
+                    if known_us[fact] < event_us[fact] + windows[w]:
+                        moment = min(moment, event_us[fact] + windows[w] + 1)
+                        break
+                    leaving[w] += 1
+            if moment == last:
+                break
+            codes[n], moments[n] = code, moment
+            n += 1
+            while entering < end and known_us[entering] + 1 == moment:
+                entering += 1
+            for w in range(len(windows)):
+                while leaving[w] < end and event_us[by_event[leaving[w]]] + windows[w] + 1 <= moment:
+                    leaving[w] += 1
+    return n

@@ -20,12 +20,28 @@ VERBS = {
     ),
     "pairing": ("labs.pairing", "how much the same luck on both sides cuts the variance of a difference"),
     "bench-serving": ("labs.bench.bench_serving", "our server against the naive one, paired in one run"),
+    "bench-features": (
+        "labs.bench.bench_features",
+        "the feature plane beside its rivals: joins, windows, online reads, freshness",
+    ),
+    "audit-parity": (
+        "labs.audit_parity",
+        "is every served feature what training would have joined: a simulated day, audited",
+    ),
+    "leakage-ceiling": (
+        "labs.leakage_ceiling",
+        "no honest model is better than the true odds: held-out AUC beside the Bayes ceiling",
+    ),
+    "engines": (
+        "labs.engines",
+        "the feature views on Spark, equal cell by cell to the embedded engine's",
+    ),
 }
 
 
 def usage() -> str:
     """The verbs, one sentence each."""
-    lines = [f"  {verb:<14} {sentence}" for verb, (_, sentence) in VERBS.items()]
+    lines = [f"  {verb:<15} {sentence}" for verb, (_, sentence) in VERBS.items()]
     return "\n".join(
         ["usage: python -m labs <verb> [options]", "", *lines, "", "python -m labs <verb> --help"]
     )

@@ -11,12 +11,15 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from evaluation.baselines import SIMPLE, Logistic, known, random_scores
+from feature_repo.clock import INSTANT
 from feature_repo.histories import HISTORY, watched_share
+from feature_repo.streams import FeatureStream
 from feature_repo.videos import VideoCatalog
-from serving.candidates import NO_IDS, Candidates, Ids, Person, Query, candidates
+from serving.candidates import NO_IDS, Candidates, Ids, Query, candidates
 from serving.feed import Feed
 from serving.state import PeopleState
 
@@ -43,6 +46,8 @@ class Memory:
     state: PeopleState
     catalog: VideoCatalog
     now_us: int
+    stream: FeatureStream | None = None
+    """Where the walk's watches count for features; None: they do not move."""
     _videos: dict[int, Ids] = field(default_factory=dict)
     _shares: dict[int, Shares] = field(default_factory=dict)
 
@@ -67,6 +72,16 @@ class Memory:
         before = self._videos.get(user_id, NO_IDS), self._shares.get(user_id, np.empty(0, np.float32))
         self._videos[user_id] = np.concatenate([before[0], video_ids])
         self._shares[user_id] = np.concatenate([before[1], shares])
+        if self.stream is not None:
+            self.stream.update({"watched": self._events(user_id, video_ids, watched_ms, lengths_ms)})
+
+    def _events(self, user_id: int, video_ids: Ids, watched_ms: Ids, lengths_ms: Floats) -> pl.DataFrame:
+        """The watches as events, known just before the moment at which the walk stands still."""
+        clock = pl.lit(self.now_us - 1, pl.Int64).cast(INSTANT)
+        lengths = pl.Series(lengths_ms, dtype=pl.Float64, nan_to_null=True).cast(pl.Int64)
+        columns = {"video_id": video_ids, "watched_ms": watched_ms, "duration_ms": lengths}
+        rows = pl.DataFrame(columns).with_columns(pl.lit(user_id, pl.Int64).alias("user_id"))
+        return rows.with_columns(clock.alias("event_time"), clock.alias("known_time"))
 
 
 @dataclass(frozen=True)
@@ -119,10 +134,9 @@ def eligible(feed: Feed, query: Query) -> Candidates:
 
 @dataclass(frozen=True)
 class Reads:
-    """Columns for whole catalogues; stored features are read once, as no window moves within a session."""
+    """Columns for whole catalogues, as the feed's own readers and hydrators give them."""
 
     feed: Feed
-    _stored: dict[int, Person] = field(default_factory=dict)
 
     def described(self, query: Query, table: Candidates, upto: str) -> Candidates:
         """The table with the columns of every hydrator up to the one named."""
@@ -134,12 +148,7 @@ class Reads:
         return table
 
     def _with_person(self, query: Query) -> Query:
-        """The first reader asks the online store, the others follow what was just watched."""
-        first, *others = self.feed.readers
-        if query.user_id not in self._stored:
-            self._stored[query.user_id] = first.read(query)
-        query = replace(query, person=self._stored[query.user_id])
-        for reader in others:
+        for reader in self.feed.readers:
             query = replace(query, person=reader.read(query))
         return query
 

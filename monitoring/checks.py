@@ -23,7 +23,6 @@ from feature_repo.log import EventLog
 from feature_repo.matrix import COLUMNS
 from feature_repo.places import Places, Run
 from feature_repo.schemas import BadLog
-from feature_repo.snapshots import read_manifest as read_snapshots
 from monitoring import recompute
 from monitoring.decision import Decision, Facts, decide
 from monitoring.drift import SAMPLE, Drift, drift, drift_findings, too_few
@@ -141,15 +140,14 @@ def drift_of(found: Watched, towers: Towers | None) -> tuple[list[Finding], Drif
     few = too_few(found.reference.rows, rows)
     if few:
         return list(few), None
-    matrix = recompute.matrix_of(found.places, found.past, towers, rows)
+    matrix = recompute.matrix_of(found.past, towers, rows)
     drifted = drift(found.reference.rows, pl.DataFrame(matrix, schema=list(COLUMNS)), found.places.reports)
     return drift_findings(drifted), drifted
 
 
 def recent_rows(found: Watched) -> pl.DataFrame:
-    """At most SAMPLE impressions a model would learn from, of the last day that has feature snapshots."""
-    snapshots = read_snapshots(found.places.features)
-    until_us = min(found.log.end_us(), snapshots.until_us if snapshots else 0)
+    """At most SAMPLE impressions a model would learn from, of the log's last day."""
+    until_us = found.log.end_us()
     span = (until_us - DAY_US, until_us)
     served = found.log.read("served", *span, columns=("event_id", *recompute.ROWS))
     seen = found.log.read("watched", span[0], columns=("event_id", "event_time", "impression_id"))
@@ -165,10 +163,6 @@ def skew_of(found: Watched, release: Release | None) -> tuple[list[Finding], lis
     rows = served_rows(served_since(found).filter(pl.col("release_id") == release.release_id), SKEW_SAMPLE)
     if not len(rows):
         return skew([], 0), []
-    if read_snapshots(found.places.features) is None:
-        return [
-            not_judged("skew", "served features", "no snapshots: `python -m pipelines build-features`")
-        ], []
     columns = skewed_columns(found, Towers.from_arrays(release.towers), rows)
     return skew(columns, len(rows)), columns
 
@@ -176,12 +170,12 @@ def skew_of(found: Watched, release: Release | None) -> tuple[list[Finding], lis
 def skewed_columns(found: Watched, towers: Towers, rows: pl.DataFrame) -> list[ColumnSkew]:
     """Each column's cells; the join at the time of the mirror is asked for only if some cell is not equal."""
     served, asked = features_of(rows), rows.select(recompute.ROWS)
-    at_event = recompute.matrix_of(found.places, found.past, towers, asked)
+    at_event = recompute.matrix_of(found.past, towers, asked)
     columns = compared(served, at_event, at_event)
     if not any(column.mismatched for column in columns):
         return columns
     mirrored = asked.with_columns(rows["features_time"].fill_null(rows["event_time"]).alias("event_time"))
-    return compared(served, at_event, recompute.matrix_of(found.places, found.past, towers, mirrored))
+    return compared(served, at_event, recompute.matrix_of(found.past, towers, mirrored))
 
 
 def served_since(found: Watched) -> pl.DataFrame:

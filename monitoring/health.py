@@ -26,8 +26,11 @@ SLOWEST_P99_MS = 100.0
 LEAST_REQUESTS = 100
 """Feeds needed before their 99th percentile means something."""
 
-MIRROR_HOURS = 24.0
-"""The TTL of the hourly video statistics: an older mirror serves what training would call expired."""
+MIRROR_HOURS = 1.0
+"""A server renews its mirror twice a second: older than this, even by a fast clock, nothing is written."""
+
+LEAST_ROWS = 10_000
+"""Candidates needed before a share of unknown values means something."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def health(found: Health | None) -> list[Finding]:
         ),
         rate("fallbacks", found.count("fallbacks"), found.count("feeds"), FALLBACKS_SHARE, _degraded(found)),
     ]
-    return [refused(found), *rates, slowness(found), mirror_age(found)]
+    return [refused(found), *rates, slowness(found), mirror_age(found), contracts(found)]
 
 
 def rate(subject: str, bad: int, of: int, most: float, says: str) -> Finding:
@@ -109,10 +112,20 @@ def mirror_age(found: Health) -> Finding:
     if "mirror_age_s" not in found.figures:
         return not_judged("server", "age of the mirror", "nothing is served yet")
     hours = float(found.figures["mirror_age_s"]) / 3600
-    says = "run `python -m pipelines materialize`; the server reads it by itself"
+    says = "the online store takes no writes: server/server.log says why"
     return judged(
         "server", "age of the mirror", f"{hours:.2f} h", f"<= {MIRROR_HOURS:g} h", hours <= MIRROR_HOURS, says
     )
+
+
+def contracts(found: Health) -> Finding:
+    """Whether the features of the candidates keep what the catalogue promises: ranges, shares unknown."""
+    told = found.figures.get("contracts") or {}
+    rows, breaches = int(told.get("rows", 0)), told.get("breaches", [])
+    if rows < LEAST_ROWS:
+        return not_judged("server", "feature contracts", f"fewer than {LEAST_ROWS:,} candidates scored")
+    value = f"{len(breaches)} breached over {rows:,} candidates"
+    return judged("server", "feature contracts", value, "none", not breaches, "; ".join(breaches))
 
 
 def refused(found: Health) -> Finding:

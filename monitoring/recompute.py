@@ -1,8 +1,7 @@
-"""What features should have been: the as-of join and the pure functions, asked again, offline, after the
-fact.
+"""What features should have been: counted again from facts, offline, after the fact.
 
 A second path to the same matrix, on purpose not the code that trained: agreement between the two is worth
-something.
+something. Events that wait in the journal count like those of the log.
 """
 
 from __future__ import annotations
@@ -15,7 +14,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from feature_repo.catalogue import PROFILES
+from feature_repo.clock import NEVER_US
 from feature_repo.context import context_columns
+from feature_repo.counting import counted_columns, profiles_before
+from feature_repo.facts import COUNTED, Facts, Known, facts_of
 from feature_repo.histories import (
     Histories,
     follows_before,
@@ -25,7 +28,7 @@ from feature_repo.histories import (
 )
 from feature_repo.log import EventLog
 from feature_repo.matrix import assemble
-from feature_repo.places import Places
+from feature_repo.steps import profile_table
 from feature_repo.videos import VideoCatalog
 from serving.readers import profile_codes
 from serving.towers import PROFILE, Towers, scores
@@ -52,6 +55,8 @@ class Past:
     """Everything that was known, the journal's waiting events included."""
 
     catalog: VideoCatalog
+    facts: Facts
+    profiles: Mapping[str, pl.DataFrame]
     watched: pl.DataFrame
     followed: pl.DataFrame
 
@@ -59,7 +64,11 @@ class Past:
     def of(cls, log: EventLog, waiting: Mapping[str, pl.DataFrame]) -> Past:
         catalog = VideoCatalog.from_uploads(_all(log, waiting, "uploaded", None))
         return cls(
-            catalog, _all(log, waiting, "watched", _WATCHED), _all(log, waiting, "followed", _FOLLOWED)
+            catalog=catalog,
+            facts=_facts(log, waiting),
+            profiles={view.name: profile_table(view, log, NEVER_US) for view in PROFILES},
+            watched=_all(log, waiting, "watched", _WATCHED),
+            followed=_all(log, waiting, "followed", _FOLLOWED),
         )
 
 
@@ -70,10 +79,25 @@ def _all(
     return pl.concat([stored, waiting[kind].select(stored.columns)]) if kind in waiting else stored
 
 
-def matrix_of(places: Places, past: Past, towers: Towers | None, rows: pl.DataFrame) -> Matrix:
-    """The matrix of impressions (ROWS, impression_id unique) as of each one's event_time, f32[n, COLUMNS]."""
+def _facts(log: EventLog, waiting: Mapping[str, pl.DataFrame]) -> Facts:
+    """Of everything the log holds and the journal keeps for it."""
+    known = Known.of(log, NEVER_US)
+    shown = waiting["served"].select("impression_id", "video_id").iter_rows() if "served" in waiting else ()
+    known.shown_since.update(shown)
+    tables = {
+        kind: _all(log, waiting, kind, ("event_id", "event_time", "known_time", *columns))
+        for kind, columns in COUNTED.items()
+    }
+    return facts_of(tables, known)
+
+
+def matrix_of(past: Past, towers: Towers | None, rows: pl.DataFrame, stored: Columns | None = None) -> Matrix:
+    """The matrix of impressions (ROWS, impression_id unique) as of each one's event_time, f32[n, COLUMNS].
+
+    `stored` are the stores' features where another way has found them already.
+    """
     times = rows["event_time"].to_physical().to_numpy()
-    stored = stored_columns(places, past.catalog, rows)
+    stored = stored_columns(past, rows) if stored is None else stored
     histories = histories_before(past.watched, rows["user_id"].to_numpy(), times)
     columns = {
         **stored,
@@ -86,14 +110,20 @@ def matrix_of(places: Places, past: Past, towers: Towers | None, rows: pl.DataFr
     return assemble(columns, len(rows))
 
 
-def stored_columns(places: Places, catalog: VideoCatalog, rows: pl.DataFrame) -> Columns:
-    """Every feature Feast keeps, joined as of event_time."""
-    from feature_repo.store import training_features
-
-    videos = rows["video_id"].to_numpy()
-    keys = {"creator_id": catalog.creators_of(videos), "topic": catalog.topics_of(videos)}
-    found = training_features(places, rows.with_columns(**{name: pl.Series(k) for name, k in keys.items()}))
-    return {name: found[name].to_numpy() for name in found.columns if name not in {*rows.columns, *keys}}
+def stored_columns(past: Past, rows: pl.DataFrame) -> Columns:
+    """Every feature the stores keep, as of event_time."""
+    users, videos = rows["user_id"].to_numpy(), rows["video_id"].to_numpy()
+    times = rows["event_time"].to_physical().to_numpy()
+    asked = {
+        "user_id": users,
+        "video_id": videos,
+        "creator_id": past.catalog.creators_of(videos),
+        "topic": past.catalog.topics_of(videos),
+    }
+    columns: dict[str, NDArray[Any]] = dict(counted_columns(past.facts, asked, times))
+    for view in PROFILES:
+        columns |= profiles_before(past.profiles[view.name], view, asked[view.keys[0]], times)
+    return columns
 
 
 def history_columns(past: Past, histories: Histories, rows: pl.DataFrame) -> Columns:

@@ -121,8 +121,8 @@ plt.show()
 # %% [markdown]
 # ## One impression, and what was known when it was shown
 #
-# We take one impression of that session. Its training row was joined point in time: of every feature view the newest
-# snapshot at or before the moment, and only what was *known* by then. Labels come later, each with a window of its own;
+# We take one impression of that session. Its training row was joined point in time: of every feature view the step
+# that held at the moment, which counts only what was *known* before it. Labels come later, each with a window of its own;
 # until a window has passed, a missing like is not a "no".
 
 # %%
@@ -139,16 +139,16 @@ print(f"watched {chosen['watched_ms'] / 1000:.1f} of {chosen['duration_ms'] / 10
 from feature_repo.catalogue import FEATURES, VIEWS
 from feature_repo.labels import WINDOWS_US
 
-def used_snapshot(view):
-    """When the snapshot that this row used was taken; None where there was none and the default stands."""
+def held_since(view):
+    """Since when the step that this row saw had held; None where there was none and the default stands."""
     keys = [pl.col(key) == chosen[key] for key in view.keys]
     table = pl.scan_parquet(run.places.features / f"{view.name}.parquet").filter(*keys, pl.col("event_timestamp") <= moment)
     return table.select(pl.col("event_timestamp").max()).collect().item()
 
-ages = {view.name: used_snapshot(view) for view in VIEWS}
+ages = {view.name: held_since(view) for view in VIEWS}
 table = pl.DataFrame(
     [
-        {"feature": f.name, "value": round(float(chosen[f.name]), 4), "view": f.view, "taken": f"{ages[f.view]:%m-%d %H:%M}" if ages.get(f.view) else "at the request"}
+        {"feature": f.name, "value": round(float(chosen[f.name]), 4), "view": f.view, "holds since": f"{ages[f.view]:%m-%d %H:%M}" if ages.get(f.view) else "at the request"}
         for f in FEATURES
         if f.name in chosen
     ]

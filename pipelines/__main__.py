@@ -15,13 +15,14 @@ from feature_repo.processes import exit_code
 
 VERBS = {
     "ingest": "absorb what the server acknowledged, or foreign logs, into the event log",
-    "build-features": "write the snapshots of every feature view and register them with Feast",
+    "build-features": "write the steps of every feature view and register them with Feast",
     "train-towers": "learn the retrieval model",
     "build-training-set": "join labels with the features that were known at each impression",
     "train-ranker": "learn a calibrated head per objective, and the baselines on the same rows",
     "materialize": "bring the newest features online",
     "release": "assemble, measure and register one release",
     "promote": "make the release champion if every gate holds",
+    "audit-leakage": "look for the future, and for labels, among the features of the training snapshot",
     "evaluate": "measure the champion on the days held out",
     "rollback": "move the champion alias back to the champion before",
     "train": "every verb above from ingest to promote, in order",
@@ -36,6 +37,7 @@ NEXT = {
     "materialize": "python -m pipelines release",
     "release": "python -m pipelines promote",
     "promote": "make serve",
+    "audit-leakage": "make audit-parity",
     "evaluate": "make monitor",
     "rollback": "make monitor",
     "train": "make serve",

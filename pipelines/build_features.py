@@ -1,19 +1,24 @@
-"""Write the snapshots of every feature view from the log and register the views with Feast."""
+"""Write the steps of every feature view from the log and register the views with Feast."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.plan import Plan
 from pipelines.shell import Told
 from pipelines.stages import read_json, write_json
 
+if TYPE_CHECKING:
+    from feature_repo.log import EventLog
+    from feature_repo.steps import Steps
+
 
 def run(plan: Plan, told: Told) -> dict[str, Any]:
-    """Snapshots up to the end of the log, unless those of this very log and code are there."""
-    from feature_repo.snapshots import read_manifest
+    """Steps up to the end of the log, unless those of this very log and code are there."""
+    from feature_repo.steps import read_manifest
 
     manifest = read_manifest(plan.run.places.features)
     if manifest is None or manifest.until_us != plan.log_end_us:
@@ -22,11 +27,19 @@ def run(plan: Plan, told: Told) -> dict[str, Any]:
     return {"reused": artifact.reused, **read_json(artifact.path / "figures.json")}
 
 
+def writer(engine: str) -> Callable[[EventLog, Path, int], Steps]:
+    """What writes the steps: this process, or Spark (extra [spark]), cell by cell the same."""
+    if engine == "spark":
+        from feature_repo.spark_engine import write_steps
+    else:
+        from feature_repo.steps import write_steps
+    return write_steps
+
+
 def _write(plan: Plan, told: Told, folder: Path) -> None:
-    from feature_repo.snapshots import write_snapshots
     from feature_repo.store import apply
 
-    told.say("snapshots of every feature view…")
-    written = write_snapshots(plan.log, plan.run.places.features, plan.log_end_us)
+    told.say("the steps of every feature view…")
+    written = writer(plan.run.engine)(plan.log, plan.run.places.features, plan.log_end_us)
     apply(plan.run.places)
     write_json(folder / "figures.json", {"until_us": written.until_us, "rows": dict(written.rows)})

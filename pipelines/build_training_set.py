@@ -17,6 +17,7 @@ import polars as pl
 
 from feature_repo.clock import INSTANT
 from feature_repo.context import context_columns
+from feature_repo.contracts import table_violations
 from feature_repo.histories import (
     Histories,
     follows_before,
@@ -155,9 +156,11 @@ def make(plan: Plan, told: Told) -> Callable[[Path], None]:
         table, quantiles = snapshot(plan, load_towers(plan.towers.needed(plan.work)))
         table.write_parquet(folder / SNAPSHOT, compression="zstd", compression_level=1)
         (folder / "quantiles.json").write_text(quantiles.to_json(), encoding="utf-8")
-        write_json(
-            folder / "figures.json", figures(table) | {"snapshot_hash": file_digest(folder / SNAPSHOT)}
-        )
+        kept = table_violations(table)
+        for breach in kept.breaches():
+            told.say(f"contract: {breach}")
+        counted = {"snapshot_hash": file_digest(folder / SNAPSHOT), "contracts": kept.as_figure()}
+        write_json(folder / "figures.json", figures(table) | counted)
 
     return write
 

@@ -1,4 +1,4 @@
-"""The world as a feed would have found it at an earlier moment: features from snapshots, nothing later."""
+"""The world as a feed would have found it at an earlier moment: features from their steps, nothing later."""
 
 from __future__ import annotations
 

@@ -83,7 +83,8 @@ class Plan:
 
     @cached_property
     def features(self) -> Stage:
-        return Stage("build-features", {"log": self.log_digest}, {}, FEATURE_SOURCES)
+        engine = {} if self.run.engine == "embedded" else {"engine": self.run.engine}
+        return Stage("build-features", {"log": self.log_digest}, engine, FEATURE_SOURCES)
 
     @cached_property
     def towers(self) -> Stage:

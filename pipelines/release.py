@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.baselines import Logistic
+from feature_repo.catalogue import SERVICE
 from feature_repo.matrix import COLUMNS, matrix_hash
 from feature_repo.reports import git_commit
 from feature_repo.videos import VideoCatalog
@@ -40,7 +41,6 @@ from serving.policies import Policy
 from serving.releases import Notes, Release, read_release, write_release
 from serving.values import Values
 
-FEATURE_SERVICE = "ranker_v1"
 PREDICTIONS = "test_predictions.npz"
 REFERENCE_ROWS = 50_000
 """Newest train rows the candidates are compared with."""
@@ -90,7 +90,7 @@ def assembled(trained: Trained) -> Release:
         values=trained.values().as_json(),
         columns=COLUMNS,
         matrix_hash=matrix_hash(),
-        feature_service=FEATURE_SERVICE,
+        feature_service=SERVICE,
         snapshot_hash=str(trained.figures(trained.rows)["snapshot_hash"]),
         policy=Policy(),
     )

@@ -29,7 +29,7 @@ log = logging.getLogger("serving.app")
 LARGEST_BODY = 1 << 20
 THREADS = 4
 """Requests worked on at once, one thread each; more would only wait for the interpreter's lock."""
-FOLLOW_EVERY_S = 1.0
+FOLLOW_EVERY_S = 0.5
 TELL_EVERY_S = 5.0
 
 
@@ -65,7 +65,9 @@ def tell_health(live: Live, places: Places) -> None:
 
 
 async def _follow(live: Live, places: Places, announce: Callable[[], None], stopping: asyncio.Event) -> None:
-    """Every second: is another release champion? Every few seconds: tell our health. No failure ends it."""
+    """Twice a second: is another release champion, and which features changed? Every few seconds: tell our
+    health. No failure ends it.
+    """
     told, first = 0.0, True
     while not stopping.is_set():
         swapped = await asyncio.to_thread(_survived, live.follow)
@@ -73,6 +75,7 @@ async def _follow(live: Live, places: Places, announce: Callable[[], None], stop
             _settle()
             announce()
         first = False
+        await asyncio.to_thread(_survived, live.freshen)
         if time.monotonic() - told > TELL_EVERY_S:
             await asyncio.to_thread(_survived, partial(tell_health, live, places))
             told = time.monotonic()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from feature_repo.catalogue import USER_TOPIC_STATS
 from feature_repo.events import TOPICS
 
 Column = npt.NDArray[Any]
@@ -24,7 +25,7 @@ NO_IDS: Ids = np.empty(0, dtype=np.int64)
 DTYPES = frozenset("biuf")
 """Kinds of numpy dtype a column may have: bool, int, unsigned, float."""
 
-TOPIC_STATISTICS = 3
+TOPIC_STATISTICS = len(USER_TOPIC_STATS.features)
 """user_topic_* features per topic, in the catalogue's order."""
 
 

@@ -10,11 +10,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from feature_repo.materialization import read_loaded
 from feature_repo.places import Places
 from serving import registry
 from serving.clocks import Clock
@@ -26,8 +27,8 @@ from serving.state import PeopleState
 
 log = logging.getLogger("serving.champions")
 
-ReadWorld = Callable[[int], World]
-"""The world as log and online store have it at a moment."""
+ReadWorld = Callable[[], World]
+"""The world as log and online store have it now."""
 
 NO_RELEASE = "There is no champion release yet. Run `make train`; the server takes it up by itself."
 
@@ -45,8 +46,8 @@ class Serving:
     world: World
     models: Models
     feed: Feed
-    online_stamp: int
-    """When the online store behind `world` was last written."""
+    loads: int
+    """How often the online store had been loaded when `world` was read."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,6 @@ class Refusal:
 
 
 RETRY_S = 10
-SETTLED_NS = 2_000_000_000
-"""The online store is read again once nobody has written to it for this long."""
 
 
 class Champion:
@@ -86,6 +85,16 @@ class Champion:
     @property
     def is_ready(self) -> bool:
         return self._serving is not None
+
+    def renew(self, now_us: int) -> None:
+        """Serve the videos' features as the online store has them now; a request keeps what it began with."""
+        with self._lock:
+            serving = self._serving
+            if serving is None:
+                return
+            world = serving.world.at(now_us)
+            feed = assembled(serving.models, serving.release.policy, world)
+            self._serving = replace(serving, world=world, feed=feed)
 
     def follow(self) -> bool:
         """Look at the alias once; True if something else is served since. Cheap when nothing moved."""
@@ -123,19 +132,18 @@ class Champion:
         return True
 
     def _refreshed(self, serving: Serving) -> bool:
-        """Read the world again if the online store was written since, and is no longer being written."""
-        stamp = self._online_stamp()
-        if stamp == serving.online_stamp or time.time_ns() - stamp < SETTLED_NS:
+        """Read the world again if the online store was loaded anew since."""
+        if self._loads() == serving.loads:
             return False
         self._take(self._served(serving.version, serving.release))
-        log.info("read the world again: the online store is newer")
+        log.info("read the world again: the online store was loaded anew")
         return True
 
     def _served(self, version: int, release: Release) -> Serving:
-        stamp = self._online_stamp()
-        world = self._read_world(self._clock())
+        loads = self._loads()
+        world = self._read_world()
         models = models_of(release, world.catalog)
-        return Serving(version, release, world, models, assembled(models, release.policy, world), stamp)
+        return Serving(version, release, world, models, assembled(models, release.policy, world), loads)
 
     def _take(self, serving: Serving) -> None:
         """Rank once for nobody, so that no real request pays for what only the first one pays; then swap."""
@@ -153,7 +161,6 @@ class Champion:
         kept = f"{self._serving.release.release_id} keeps serving" if self._serving else "nothing is served"
         log.error("refused champion version %d: %s %s.", version, reason, kept)
 
-    def _online_stamp(self) -> int:
-        """Newest write of Feast's online store and its write-ahead log, in ns; 0 while there is none."""
-        paths = self._places.feast.glob("online.db*")
-        return max((path.stat().st_mtime_ns for path in paths if not path.name.endswith("-shm")), default=0)
+    def _loads(self) -> int:
+        found = read_loaded(self._places)
+        return found.loads if found else 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from feature_repo.log import EventLog
-from feature_repo.online import OnlineUsers, VideoMirror, mirror
+from feature_repo.online import MirrorReader, OnlineUsers, VideoMirror
 from feature_repo.places import Places
-from feature_repo.store import open_store
+from feature_repo.store import open_tables
+from feature_repo.streams import FeatureStream
 from feature_repo.videos import VideoCatalog
 from serving import filters, hydrators, readers, scorers, selectors, sources
 from serving.feed import Feed
@@ -17,6 +19,12 @@ from serving.releases import Release
 from serving.state import PeopleState
 
 
+class Mirrors(Protocol):
+    """Makes the next mirror of the videos' features: `feature_repo.online.MirrorReader`, or a spoilt one."""
+
+    def read(self, now_us: int) -> VideoMirror: ...
+
+
 @dataclass(frozen=True)
 class World:
     """What the feed reads of the world around it: videos, their features, people's features."""
@@ -24,6 +32,12 @@ class World:
     catalog: VideoCatalog
     mirror: VideoMirror
     users: readers.Users
+    mirrors: Mirrors | None = None
+    """Where the next mirror comes from; None where the world stands still."""
+
+    def at(self, now_us: int) -> World:
+        """The same world with the videos' features of a later moment."""
+        return self if self.mirrors is None else replace(self, mirror=self.mirrors.read(now_us))
 
 
 def compose(release: Release, world: World) -> Feed:
@@ -67,11 +81,12 @@ def assembled(models: Models, policy: Policy, world: World) -> Feed:
     )
 
 
-def world_at(places: Places, now_us: int) -> World:
-    """The world as log and online store have it at a moment; reads every video's features through Feast."""
+def world_at(places: Places, now_us: int, stream: FeatureStream | None = None) -> World:
+    """The world as log and online store have it at a moment, and the stream knows it after."""
     catalog = VideoCatalog.from_log(EventLog(places.log), known_before_us=now_us)
-    store = open_store(places)
-    return World(catalog, mirror(store, catalog.video_ids, catalog.creator_ids, now_us), OnlineUsers(store))
+    tables = open_tables(places)
+    mirrors = MirrorReader(tables, catalog.video_ids, catalog.creator_ids)
+    return World(catalog, mirrors.read(now_us), OnlineUsers(tables, stream), mirrors)
 
 
 def offline(places: Places, release: Release, now_us: int) -> tuple[Feed, PeopleState]:

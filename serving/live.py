@@ -16,20 +16,25 @@ from typing import Any
 import numpy as np
 
 from feature_repo.clock import MINUTE_US
+from feature_repo.contracts import violations
 from feature_repo.events import POSITIONS_PER_REQUEST
 from feature_repo.journal import Acknowledged, ConflictingEvent, Journal
 from feature_repo.log import EventLog
+from feature_repo.online_writer import OnlineWriter
 from feature_repo.places import Places
+from feature_repo.streams import FeatureStream
 from feature_repo.videos import VideoCatalog
 from serving import registry
-from serving.champions import Champion, ReadWorld, Serving
+from serving.champions import Champion, Serving
 from serving.clocks import WorldClock
-from serving.compose import world_at
+from serving.compose import World, world_at
 from serving.explanations import Explanations
 from serving.feed import Funnel
 from serving.meters import Meters
 from serving.state import PeopleState
 
+ReadWorld = Callable[[int, FeatureStream], World]
+"""The world as log, online store and stream have it at a moment."""
 FUTURE_US = 5 * MINUTE_US
 """How far an event may lie ahead of the world clock: clients' clocks are that bad, not worse."""
 REQUESTS_PER_MS = 32
@@ -68,14 +73,14 @@ class Live:
         self._places, self._seed = places, seed
         self._awaits_log = log.is_empty()
         self._journal = Journal(places.journal)
-        self._remembering, self._numbering = threading.Lock(), threading.Lock()
-        self._last_request = 0
+        self._knowing = threading.RLock()
+        self._last_us = self._last_request = 0
         self._read_upto = self._journal.drained()
         waiting = self._journal.events(after=self._read_upto)
         self.clock = clock_from(end_of(log, waiting))
-        catalog = VideoCatalog.from_log(log, self.clock())
-        self.state = PeopleState.from_log(log, catalog, self.clock())
-        self.champion = Champion(places, read_world, self.state, self.clock)
+        self._read_world = read_world
+        self.state, self.features = self._known_of(log)
+        self.champion = Champion(places, self._world, self.state, self.clock)
         self.explanations = Explanations()
         self.meters = Meters()
         self._remember()
@@ -88,20 +93,34 @@ class Live:
 
     def _begin(self, log: EventLog) -> None:
         """Know what the log knows, at its end; until now nobody could be served and no watch was accepted."""
-        waiting = self._journal.events(after=self._journal.drained())
-        self.clock.advance_to(end_of(log, waiting))
-        known = PeopleState.from_log(log, VideoCatalog.from_log(log, self.clock()), self.clock())
-        with self._remembering:
-            known.absorb(entry.event for entry in waiting)
-            self.state.become(known)
+        self.clock.advance_to(end_of(log, self._journal.events(after=self._journal.drained())))
+        with self._knowing:
+            people, self.features = self._known_of(log)
+            self.state.become(people)
+            self._read_upto = self._journal.drained()
+            self._remember()
         self._awaits_log = False
+
+    def _known_of(self, log: EventLog) -> tuple[PeopleState, OnlineWriter]:
+        """People and features as the log knows them now."""
+        now_us = self.clock()
+        people = PeopleState.from_log(log, VideoCatalog.from_log(log, now_us), now_us)
+        return people, OnlineWriter.from_log(self._places, log, now_us)
+
+    def _world(self) -> World:
+        """The world as log and online store have it, once the store holds what is known."""
+        with self._knowing:
+            now_us = self._moment()
+            self.features.catch_up(EventLog(self._places.log), now_us)
+            self.features.write_changes(now_us)
+        return self._read_world(now_us, self.features.stream)  # only this thread writes what a mirror reads
 
     def feed(self, user_id: int, limit: int = 10, surface: int = 0, explore: bool = True) -> Answer:
         """A slate, after its impressions were logged durably with features and propensities as served."""
         serving = self.champion.now
-        remembered = self.state.query(user_id, 0, 0, limit, surface, explore)
-        now_us = self.clock()  # after remembering: whatever is remembered was known before it
-        query = replace(remembered, request_id=self._next_request(now_us), now_us=now_us)
+        with self._knowing:  # nothing becomes known between the moment and what is remembered at it
+            now_us = self._moment()
+            query = self.state.query(user_id, self._next_request(now_us), now_us, limit, surface, explore)
         cold = not self.state.knows(user_id)
         funnel = serving.feed.rank(query, np.random.default_rng([self._seed, query.request_id]))
         started = time.perf_counter()
@@ -110,28 +129,41 @@ class Live:
         predictions = {weight.act: funnel.scored[weight.act] for weight in serving.models.values.weights}
         self.explanations.keep(funnel, serving.release.release_id, predictions)
         self.meters.ranked(funnel.ms, funnel.degraded, funnel.unscored, cold)
+        if "features" in funnel.scored:
+            self.meters.described(violations(funnel.scored["features"]))
         return Answer(funnel, serving, cold)
 
     def acknowledge(self, events: Sequence[Mapping[str, Any]]) -> Acknowledged:
         """Store a batch whole or not at all, then remember it. Durable when this returns."""
-        try:
-            complete = [self._completed(place, event) for place, event in enumerate(events)]
-            acknowledged = self._journal.append(complete)
-        except (RefusedEvent, ConflictingEvent):
-            self.meters.journaled("refused", len(events))
-            raise
-        self._remember()
+        with self._knowing:
+            now_us = self._moment()
+            try:
+                complete = [self._completed(place, event, now_us) for place, event in enumerate(events)]
+                acknowledged = self._journal.append(complete)
+            except (RefusedEvent, ConflictingEvent):
+                self.meters.journaled("refused", len(events))
+                raise
+            self._remember()
         self.meters.journaled("stored", acknowledged.stored)
         self.meters.journaled("repeated", acknowledged.repeated)
         return acknowledged
 
+    def freshen(self) -> None:
+        """Bring the online store up to now, and with it the mirror of the videos' features."""
+        with self._knowing:
+            now_us = self._moment()
+            self.features.write_changes(now_us)
+        self.champion.renew(now_us)
+
     def health(self) -> dict[str, object]:
         """The figures of health.json and the release being served."""
         told = {"now_us": self.clock(), "clock_speed": self.clock.speed}
+        self.meters.stored(self.features.failures, self.features.tables.foreign)
         return {**told, **self._release(), **self.meters.figures()}
 
     def close(self) -> None:
         self._journal.close()
+        self.features.tables.close()
 
     def _release(self) -> dict[str, object]:
         refusal = self.champion.refusal
@@ -150,11 +182,11 @@ class Live:
             **told,
         }
 
-    def _completed(self, place: int, event: Mapping[str, Any]) -> dict[str, Any]:
+    def _completed(self, place: int, event: Mapping[str, Any], now_us: int) -> dict[str, Any]:
         """The event as the log wants it, or the rule it breaks."""
-        now_us = self.clock()
-        if event["event_time_us"] > now_us + FUTURE_US:
-            rule = f"must not lie more than 5 minutes after the server's now, {now_us}"
+        clock_us = self.clock()
+        if event["event_time_us"] > clock_us + FUTURE_US:
+            rule = f"must not lie more than 5 minutes after the server's now, {clock_us}"
             raise RefusedEvent(place, "event_time_us", rule, event["event_time_us"])
         video = self._video(place, event) if "video_id" in event else {}
         if "creator_id" in event and event["creator_id"] not in self.state.catalog.creator_ids:
@@ -172,14 +204,21 @@ class Live:
 
     def _remember(self) -> None:
         """Bring memory up to the end of the journal; each event exactly once, in order of arrival."""
-        with self._remembering:
+        with self._knowing:
             arrived = self._journal.events(after=self._read_upto)
             self.state.absorb(entry.event for entry in arrived)
+            self.features.absorb([entry.event for entry in arrived], self._moment())
             self._read_upto = arrived[-1].number if arrived else self._read_upto
             self.meters.journal(self._read_upto)
 
+    def _moment(self) -> int:
+        """Now, and after every moment before it: what happened at one moment is known at the next."""
+        with self._knowing:
+            self._last_us = max(self._last_us + 1, self.clock())
+            return self._last_us
+
     def _next_request(self, now_us: int) -> int:
-        with self._numbering:
+        with self._knowing:
             self._last_request = max(self._last_request + 1, now_us // 1000 * REQUESTS_PER_MS)
             return self._last_request
 

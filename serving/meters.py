@@ -12,6 +12,9 @@ import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 from prometheus_client import Counter as Count
 
+from feature_repo.contracts import Violations, violations
+from feature_repo.matrix import COLUMNS
+
 BUCKETS_MS = (0.1, 0.2, 0.5, 1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 500, 1000)
 WINDOW = 4_096
 """The newest requests that percentiles in health.json are taken over."""
@@ -27,6 +30,7 @@ class Meters:
         self._counts: Counter[str] = Counter()
         self._components: Counter[str] = Counter()
         self._released: set[tuple[str, str]] = set()
+        self._contract = violations(np.zeros((0, len(COLUMNS)), np.float32))
         of: dict[str, Any] = {"registry": self.registry}
         self._requests = Count(
             "fourplanes_requests", "Answers by route and status", ["route", "status"], **of
@@ -42,6 +46,11 @@ class Meters:
         self._unscored = Count("fourplanes_unscored_candidates", "Candidates whose value was unknown", **of)
         self._journal = Gauge("fourplanes_journal_events", "Events in the journal", **of)
         self._mirror = Gauge("fourplanes_mirror_age_seconds", "Age of the mirrored video features", **of)
+        self._outside = Count(
+            "fourplanes_features_out_of_range", "Feature values outside their contract", ["feature"], **of
+        )
+        self._failures = Gauge("fourplanes_online_write_failures", "Writes the online store refused", **of)
+        self._foreign = Gauge("fourplanes_online_foreign_rows", "Online rows of another schema met", **of)
         self._swaps = Gauge("fourplanes_release_swaps", "Releases or worlds taken up since the start", **of)
         self._refused = Gauge("fourplanes_releases_refused", "Champions refused since the start", **of)
         self._release = Gauge(
@@ -50,6 +59,18 @@ class Meters:
             ["release_id", "version"],
             **of,
         )
+
+    def described(self, found: Violations) -> None:
+        """The features of one feed's candidates, held to what the catalogue promises of them."""
+        with self._lock:
+            self._contract = self._contract + found
+        for place in np.flatnonzero(found.outside):
+            self._outside.labels(found.features[place].name).inc(int(found.outside[place]))
+
+    def stored(self, failures: int, foreign: int) -> None:
+        """What the online store did not take, and rows in it of another schema."""
+        self._failures.set(failures)
+        self._foreign.set(foreign)
 
     def answered(self, route: str, status: int, ms: float) -> None:
         self._requests.labels(route, str(status)).inc()
@@ -103,11 +124,13 @@ class Meters:
         with self._lock:
             spent = {stage: np.array(values) for stage, values in self._ms.items() if values}
             counts, components = dict(self._counts), dict(self._components)
+            contract = self._contract.as_figure()
         names = ("requests", "errors", "refused", "feeds", "fallbacks", "unscored", "cold_starts")
         return {
             **{name: int(counts.get(name, 0)) for name in names},
             "events": {o: int(counts.get(f"events_{o}", 0)) for o in ("stored", "repeated", "refused")},
             "degraded": components,
+            "contracts": contract,
             "ms": {stage: _percentiles(values) for stage, values in spent.items()},
         }
 

@@ -64,7 +64,7 @@ def naive_serving(places: Places, now_us: int) -> Serving:
     version, release, world, models = champion_at(places, now_us)
     ours = assembled(models, release.policy, world)
     feed = naive_feed(ours, models, world.catalog, open_store(places), release.feature_service)
-    return Serving(version, release, world, models, feed, online_stamp=0)
+    return Serving(version, release, world, models, feed, loads=0)
 
 
 def champion_at(places: Places, now_us: int) -> tuple[int, Release, World, Models]:

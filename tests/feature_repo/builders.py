@@ -12,6 +12,7 @@ import polars as pl
 
 from feature_repo.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US, start_of
 from feature_repo.events import CONTENT_SIZE, KINDS, POSITIONS_PER_REQUEST
+from feature_repo.facts import EVENTS, NOBODY, Facts
 from feature_repo.journal import frame_of
 from feature_repo.log import EventLog
 
@@ -207,3 +208,16 @@ def _a_random_swipe(story: Story, rng: np.random.Generator, until_us: int) -> No
         story.follows(user, int(rng.integers(0, 5)), when, impression if rng.random() < 0.7 else None, known)
     elif act != "none":
         story.reacts(impression, user, video, act, when, known)
+
+
+def facts_told(told: list[tuple[int, int, int, int]]) -> Facts:
+    """(person, event_us, delay until known, how many impressions) each, of videos nobody uploaded."""
+    table = np.asarray(told, np.int64).reshape(-1, 4)
+    known_us = table[:, 1] + table[:, 2]
+    amounts = np.zeros((len(table), len(EVENTS)), np.int32)
+    amounts[:, 0] = table[:, 3]
+    nobody = np.full(len(table), NOBODY)
+    return Facts(
+        *(table[:, 0], nobody, nobody, nobody),
+        *(np.minimum(table[:, 1], known_us), known_us, known_us, amounts),
+    )

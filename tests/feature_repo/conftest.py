@@ -1,4 +1,4 @@
-"""One random world of a week, its snapshots, its Feast store: built once, read by many tests."""
+"""One random world of a week, its feature views, its Feast store: built once, read by many tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from feature_repo.log import EventLog
 from feature_repo.places import Places
-from feature_repo.snapshots import write_snapshots
+from feature_repo.steps import write_steps
 from tests.feature_repo.builders import Story, a_busy_story, at
 
 LAST = at(days=6, hours=5)
@@ -23,9 +23,9 @@ def busy() -> Story:
 
 @pytest.fixture(scope="session")
 def places(tmp_path_factory: pytest.TempPathFactory, busy: Story) -> Places:
-    """A run with its log and snapshots, nothing materialised."""
+    """A run with its log and feature views, nothing materialised."""
     found = Places(Path(tmp_path_factory.mktemp("run")))
-    write_snapshots(busy.log(found.log), found.features, LAST)
+    write_steps(busy.log(found.log), found.features, LAST)
     return found
 
 

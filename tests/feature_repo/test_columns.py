@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from feature_repo.catalogue import DEFAULTS, FEATURES, STATS, VIEWS, feature_named
+from feature_repo.catalogue import FEATURES, STATS, VIEWS, feature_named
 from feature_repo.clock import DAY_US, HOUR_US, NEVER_US
 from feature_repo.context import context_columns, hour_of_day, is_weekend, user_tenure_days, video_age_hours
 from feature_repo.matrix import COLUMNS, assemble, matrix_hash
@@ -40,14 +40,14 @@ def test_every_feature_says_why_it_exists_and_who_owns_it() -> None:
     assert all(feature.why and feature.owner for feature in FEATURES)
 
 
-def test_a_missing_row_of_counts_means_the_same_as_zeros() -> None:
+def test_a_missing_row_of_counts_lies_in_its_range() -> None:
     for feature in (f for view in STATS for f in view.features):
-        assert feature.default == (0.0 if feature.kind == "count" else pytest.approx(DEFAULTS[feature.name]))
         assert feature.low <= feature.default <= feature.high
 
 
-def test_a_ttl_outlives_the_step_between_snapshots() -> None:
-    assert all(view.ttl_us >= view.every_us for view in STATS if view.ttl_us and view.every_us)
+def test_a_row_may_be_used_as_long_as_its_longest_window_and_no_longer() -> None:
+    assert {view.ttl_us for view in VIEWS if not view.windows_us} == {None}
+    assert all(view.ttl_us == max(f.window_us for f in view.features) for view in STATS)
 
 
 def test_stored_features_are_named_after_their_entity() -> None:

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import time
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from feature_repo.catalogue import CREATOR_STATS, USER_TOPIC_STATS, VIDEO_STATS, VIEWS, view_named
-from feature_repo.clock import DAY_US, HOUR_US, INSTANT, SECOND_US
+from feature_repo.catalogue import CREATOR_STATS, USER_TOPIC_STATS, VIDEO_STATS, VIEWS
+from feature_repo.clock import DAY_US, HOUR_US, INSTANT
 from feature_repo.events import TOPICS
 from feature_repo.log import EventLog
-from feature_repo.materialization import materialize, newest, write_online
-from feature_repo.online import OnlineUsers, VideoMirror, mirror
+from feature_repo.materialization import materialize, newest, read_loaded, write_online
+from feature_repo.online import MirrorReader, OnlineUsers, VideoMirror
+from feature_repo.online_writer import OnlineWriter
 from feature_repo.places import Places
-from feature_repo.snapshots import write_snapshots
-from feature_repo.store import open_store, training_features
+from feature_repo.steps import write_steps
+from feature_repo.store import open_tables, training_features
+from feature_repo.streams import FeatureStream
 from feature_repo.videos import VideoCatalog
 from tests.feature_repo.builders import Story
 from tests.feature_repo.conftest import LAST
 
 USERS, VIDEOS, CODES = range(11), range(15), range(5)
+LATER = [0, 1, HOUR_US, HOUR_US + 1, 5 * HOUR_US, DAY_US, 3 * DAY_US + 1, 7 * DAY_US, 30 * DAY_US]
+"""Windows and TTLs end at some of these, one microsecond before the next."""
 
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory, busy: Story) -> Places:
     """A run of its own, materialised at the end of its log."""
     found = Places(Path(tmp_path_factory.mktemp("online")))
-    write_snapshots(busy.log(found.log), found.features, LAST)
+    write_steps(busy.log(found.log), found.features, LAST)
     materialize(found, LAST)
     return found
 
@@ -50,11 +52,12 @@ def joined_at(places: Places, moment: int) -> pl.DataFrame:
     )
 
 
-def served_at(places: Places, moment: int) -> dict[str, np.ndarray]:
+def served_at(places: Places, moment: int, stream: FeatureStream | None = None) -> dict[str, np.ndarray]:
     """The same pairs as serving reads them."""
-    catalog, store = VideoCatalog.from_log(EventLog(places.log)), open_store(places)
-    videos = mirror(store, list(VIDEOS), catalog.creators_of(list(VIDEOS)), moment)
-    people = [OnlineUsers(store).read(user, CODES, moment) for user in USERS]
+    catalog, tables = VideoCatalog.from_log(EventLog(places.log)), open_tables(places)
+    videos = MirrorReader(tables, list(VIDEOS), catalog.creators_of(list(VIDEOS))).read(moment)
+    reader = OnlineUsers(tables, stream)
+    people = [reader.read(user, CODES, moment) for user in USERS]
     columns = {name: np.tile(column, len(USERS)) for name, column in videos.columns.items()}
     for name in people[0][0]:
         columns[name] = np.repeat([person[name] for person, _ in people], len(VIDEOS))
@@ -65,40 +68,56 @@ def served_at(places: Places, moment: int) -> dict[str, np.ndarray]:
     return columns
 
 
-@pytest.mark.parametrize(
-    "later_us",
-    [
-        0,
-        1,
-        5 * HOUR_US,
-        DAY_US,  # the TTL of video stats, inclusive
-        DAY_US + 1,
-        3 * DAY_US,  # the TTL of people and creators, inclusive
-        3 * DAY_US + 1,
-        30 * DAY_US,
-    ],
-)
-def test_served_equals_joined_at_the_same_moment(loaded: Places, later_us: int) -> None:
-    joined, served = joined_at(loaded, LAST + later_us), served_at(loaded, LAST + later_us)
-
+def assert_served_as_joined(joined: pl.DataFrame, served: dict[str, np.ndarray]) -> None:
     for feature in (f for view in VIEWS for f in view.features):
         dtype = np.float64 if feature.integer else np.float32
         expected = joined[feature.name].to_numpy().astype(dtype)
         np.testing.assert_array_equal(served[feature.name].astype(dtype), expected, feature.name)
 
 
-def test_video_stats_are_fresh_at_their_ttl_and_expired_one_microsecond_later(loaded: Places) -> None:
-    store = open_store(loaded)
-    alive = newest(loaded, VIDEO_STATS, LAST)["video_id"].to_list()
+@pytest.mark.parametrize("later_us", LATER)
+def test_served_equals_joined_at_any_moment_once_what_changed_is_written(
+    tmp_path: Path, busy: Story, later_us: int
+) -> None:
+    places = Places(tmp_path)
+    log = busy.log(places.log)
+    write_steps(log, places.features, LAST)
+    materialize(places, LAST)
+    writer = OnlineWriter.from_log(places, log, LAST)
 
-    fresh, expired = (mirror(store, alive, [0] * len(alive), LAST + age) for age in (DAY_US, DAY_US + 1))
+    writer.write_changes(LAST + later_us)
 
-    assert fresh.columns["video_impressions_7d"].max() > 0
-    assert (expired.columns["video_impressions_7d"] == 0).all()
+    assert_served_as_joined(joined_at(places, LAST + later_us), served_at(places, LAST + later_us))
+
+
+@pytest.mark.parametrize("later_us", LATER)
+def test_people_are_served_as_joined_though_nothing_was_written_since(loaded: Places, later_us: int) -> None:
+    stream = FeatureStream.from_log(EventLog(loaded.log), LAST, LAST)
+    served, joined = served_at(loaded, LAST + later_us, stream), joined_at(loaded, LAST + later_us)
+
+    for name in (f.name for view in VIEWS for f in view.features if f.entity.startswith("user")):
+        np.testing.assert_array_equal(served[name], joined[name].to_numpy(), name)
+
+
+def test_a_row_that_outlived_its_moment_is_counted_where_no_stream_can_tell_better(loaded: Places) -> None:
+    reader = OnlineUsers(open_tables(loaded))
+
+    reader.read(1, CODES, LAST)
+    fresh = reader.outlived
+    reader.read(1, CODES, LAST + 2 * DAY_US)
+
+    assert (fresh, reader.outlived > 0) == (0, True)
+
+
+def test_a_row_older_than_its_ttl_is_the_defaults(loaded: Places) -> None:
+    person, topics = OnlineUsers(open_tables(loaded)).read(1, CODES, LAST + 15 * DAY_US)
+
+    assert person["user_impressions_7d"] == 0
+    assert (topics == np.array([f.default for f in USER_TOPIC_STATS.features], np.float32)).all()
 
 
 def test_a_new_person_has_defaults_and_no_error(loaded: Places) -> None:
-    person, topics = OnlineUsers(open_store(loaded)).read(10**12, range(TOPICS), LAST)
+    person, topics = OnlineUsers(open_tables(loaded)).read(10**12, range(TOPICS), LAST)
 
     assert person["user_impressions_7d"] == 0
     assert np.isnan(person["user_country"])
@@ -106,13 +125,13 @@ def test_a_new_person_has_defaults_and_no_error(loaded: Places) -> None:
 
 
 def test_a_catalog_without_topics_asks_for_none(loaded: Places) -> None:
-    _, topics = OnlineUsers(open_store(loaded)).read(1, [], LAST)
+    _, topics = OnlineUsers(open_tables(loaded)).read(1, [], LAST)
 
-    assert topics.shape == (TOPICS, 3)
+    assert topics.shape == (TOPICS, len(USER_TOPIC_STATS.features))
 
 
 def test_the_mirror_answers_in_the_order_asked_and_unknown_videos_have_defaults(loaded: Places) -> None:
-    found = mirror(open_store(loaded), [7, 3, 5], [0, 1, 0], LAST)
+    found = MirrorReader(open_tables(loaded), [7, 3, 5], [0, 1, 0]).read(LAST)
 
     assert found.video_ids.tolist() == [3, 5, 7]
     taken = found.take(found.rows_of([7, 99]))
@@ -121,39 +140,60 @@ def test_the_mirror_answers_in_the_order_asked_and_unknown_videos_have_defaults(
 
 
 def test_creators_are_aligned_with_their_videos(loaded: Places) -> None:
-    store = open_store(loaded)
     rows = newest(loaded, CREATOR_STATS, LAST)
     followers = dict(zip(rows["creator_id"], rows["creator_followers"], strict=True))
 
-    found = mirror(store, [5, 3, 9], [1, 0, 1], LAST)
+    found = MirrorReader(open_tables(loaded), [5, 3, 9], [1, 0, 1]).read(LAST)
 
     assert found.columns["creator_followers"].tolist() == [followers[0], followers[1], followers[1]]
 
 
 def test_an_empty_mirror_has_every_column(loaded: Places) -> None:
-    found = mirror(open_store(loaded), [], [], LAST)
+    found = MirrorReader(open_tables(loaded), [], []).read(LAST)
 
     assert isinstance(found, VideoMirror)
     assert found.take(found.rows_of([1]))["creator_uploads_7d"].tolist() == [0.0]
 
 
+def test_the_next_mirror_has_what_was_written_and_the_one_before_stays_as_it_was(
+    tmp_path: Path, busy: Story
+) -> None:
+    places = Places(tmp_path)
+    log = busy.log(places.log)
+    write_steps(log, places.features, LAST)
+    materialize(places, LAST)
+    reader = MirrorReader(open_tables(places), list(VIDEOS), [0] * len(VIDEOS))
+    before = reader.read(LAST)
+    kept = {name: column.copy() for name, column in before.columns.items()}
+
+    OnlineWriter.from_log(places, log, LAST).write_changes(LAST + DAY_US)
+    after = reader.read(LAST + DAY_US)
+
+    assert (after.columns["video_impressions_24h"] == 0).all()
+    for name, column in kept.items():
+        np.testing.assert_array_equal(before.columns[name], column, name)
+
+
 def test_an_older_value_never_replaces_a_newer_one(loaded: Places) -> None:
-    view, store = view_named("video_stats"), open_store(loaded)
-    now = newest(loaded, view, LAST)
     before = served_at(loaded, LAST)
 
-    written = write_online(store, loaded, view, newest(loaded, view, LAST - 2 * DAY_US))
+    written = write_online(open_tables(loaded), VIDEO_STATS, newest(loaded, VIDEO_STATS, LAST - 2 * DAY_US))
 
-    assert written < len(now)
-    after = served_at(loaded, LAST)
-    np.testing.assert_array_equal(after["video_impressions_7d"], before["video_impressions_7d"])
+    assert written < len(newest(loaded, VIDEO_STATS, LAST - 2 * DAY_US))
+    np.testing.assert_array_equal(
+        served_at(loaded, LAST)["video_impressions_7d"], before["video_impressions_7d"]
+    )
 
 
-def test_materializing_again_changes_nothing(loaded: Places) -> None:
-    before = served_at(loaded, LAST)
+def test_materializing_again_changes_nothing_but_the_count_of_loads(loaded: Places) -> None:
+    before, loads = served_at(loaded, LAST), read_loaded(loaded)
 
     materialize(loaded, LAST)
 
+    again = read_loaded(loaded)
+    assert loads is not None
+    assert again is not None
+    assert (again.until_us, again.loads) == (loads.until_us, loads.loads + 1)
     for name, column in served_at(loaded, LAST).items():
         np.testing.assert_array_equal(column, before[name], name)
 
@@ -162,27 +202,21 @@ def test_a_newer_value_replaces_an_older_one(tmp_path: Path, busy: Story) -> Non
     found = Places(tmp_path)
     log = busy.log(found.log)
     for end in (LAST - DAY_US, LAST):
-        write_snapshots(log, found.features, end)
+        write_steps(log, found.features, end)
         materialize(found, end)
 
     joined, served = joined_at(found, LAST), served_at(found, LAST)
     np.testing.assert_array_equal(served["video_like_rate_7d"], joined["video_like_rate_7d"].to_numpy())
 
 
-@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone of a process can be set on POSIX only")
-def test_a_machine_that_is_not_on_utc_reads_the_same(loaded: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = served_at(loaded, LAST + DAY_US)
-    monkeypatch.setitem(os.environ, "TZ", "America/New_York")
-    time.tzset()
-    try:
-        other = Places(loaded.root.parent / "zoned")
-        write_snapshots(EventLog(loaded.log), other.features, LAST)
-        materialize(other, LAST)
-        (other.root / "log").symlink_to(loaded.log)
-        np.testing.assert_array_equal(
-            served_at(other, LAST + DAY_US)["video_impressions_7d"], before["video_impressions_7d"]
-        )
-        assert materialize(other, LAST - SECOND_US)["video_stats"] < len(newest(other, VIDEO_STATS, LAST))
-    finally:
-        monkeypatch.undo()
-        time.tzset()
+def test_feast_reads_the_same_rows(loaded: Places) -> None:
+    from feature_repo.store import open_store
+
+    features = ["user_stats:user_impressions_7d", "user_profile:user_joined_us"]
+    found = open_store(loaded).get_online_features(features, [{"user_id": user} for user in USERS]).to_dict()
+
+    people = [OnlineUsers(open_tables(loaded)).read(user, CODES, LAST)[0] for user in USERS]
+    known = [person["user_impressions_7d"] for person in people]
+    assert [value or 0.0 for value in found["user_impressions_7d"]] == known
+    joined = [None if np.isnan(each["user_joined_us"]) else each["user_joined_us"] for each in people]
+    assert found["user_joined_us"] == joined

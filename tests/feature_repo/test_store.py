@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -17,8 +15,8 @@ from feature_repo.clock import DAY_US, HOUR_US, INSTANT
 from feature_repo.labels import events_between, labels
 from feature_repo.log import EventLog
 from feature_repo.places import Places
-from feature_repo.snapshots import source_of
-from feature_repo.store import NoSnapshots, apply, training_features
+from feature_repo.steps import source_of, write_steps
+from feature_repo.store import NoFeatures, apply, training_features
 from tests.feature_repo.conftest import LAST
 
 STORED = [name for view in VIEWS for name in view.names]
@@ -68,7 +66,7 @@ def test_an_unknown_entity_has_the_defaults(places: Places) -> None:
         assert found[feature.name] == pytest.approx(feature.default, nan_ok=True), feature.name
 
 
-def test_a_row_sees_the_newest_snapshot_at_or_before_its_moment(places: Places) -> None:
+def test_a_row_sees_the_step_that_holds_at_its_moment(places: Places) -> None:
     moments = [LAST - 2 * DAY_US + offset for offset in (-1, 0, 1, HOUR_US - 1)]
     found = training_features(places, asked([(1, 3, 0, 0, moment) for moment in moments]))
 
@@ -81,20 +79,19 @@ def test_a_row_sees_the_newest_snapshot_at_or_before_its_moment(places: Places) 
 def test_nothing_known_at_or_after_the_moment_is_seen(tmp_path: Path, places: Places, log: EventLog) -> None:
     """Cutting the log at a moment changes no row before it: the leak test."""
     from feature_repo.events import KINDS
-    from feature_repo.snapshots import write_snapshots
 
-    cut = LAST - 2 * DAY_US + HOUR_US  # a whole multiple of six hours: every view has a snapshot there
+    cut = LAST - 2 * DAY_US + HOUR_US
     short = Places(tmp_path)
     for kind in KINDS:
         EventLog(short.log).append(kind, log.read(kind, known_before_us=cut), "cut")
-    write_snapshots(EventLog(short.log), short.features, cut)
+    write_steps(EventLog(short.log), short.features, cut)
     wanted = asked([(user, video, video % 4, video % 4, cut) for user in range(8) for video in range(12)])
 
     assert training_features(short, wanted).equals(training_features(places, wanted))
 
 
-def test_without_snapshots_the_next_command_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NoSnapshots, match="build-features"):
+def test_without_features_the_next_command_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NoFeatures, match="build-features"):
         apply(Places(tmp_path))
 
 
@@ -119,13 +116,6 @@ def test_a_lost_registry_is_written_again(places: Places) -> None:
     (places.feast / "registry.db").unlink()
 
     assert len(apply(places).list_feature_views()) == len(VIEWS)
-
-
-def test_people_are_served_while_values_are_loaded(places: Places) -> None:
-    apply(places)
-
-    with closing(sqlite3.connect(places.feast / "online.db")) as connection:
-        assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
 
 
 def test_feast_may_see_one_file_only() -> None:

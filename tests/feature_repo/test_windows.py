@@ -1,4 +1,4 @@
-"""Do window sums count exactly the facts that the law names, at every snapshot?"""
+"""Do window sums count exactly the facts that the law names, at every moment and at every step?"""
 
 from __future__ import annotations
 
@@ -7,69 +7,148 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_repo.clock import HOUR_US
-from feature_repo.windows import Facts, grid, window_sums
+from feature_repo.catalogue import STATS, STRENGTH, USER_STATS, View
+from feature_repo.clock import HOUR_US, MINUTE_US, NEVER_US
+from feature_repo.facts import EVENTS
+from feature_repo.windows import Keyed, formula, step_moments, sums_at, sums_now
+from tests.feature_repo.builders import facts_told
 
 Row = tuple[int, int, int, int]  # code, event_us, delay until known, amount
 
+WINDOWS = (4, 9, 10)
+EVERYTHING = np.array([(window, 0) for window in range(len(WINDOWS))])
+FOREVER = 1_000
+
 rows = st.lists(
-    st.tuples(st.integers(0, 3), st.integers(-5, 30), st.integers(-3, 30), st.integers(0, 9)), max_size=40
+    st.tuples(st.integers(0, 3), st.integers(0, 30), st.integers(0, 15), st.integers(1, 9)), max_size=40
 )
-moments = st.lists(st.integers(-5, 70), min_size=1, max_size=12, unique=True).map(sorted)
+asked = st.lists(st.tuples(st.integers(0, 3), st.integers(-2, 60)), max_size=30).map(sorted)
 
 
-def facts_of(told: list[Row]) -> Facts:
-    table = np.asarray(told, np.int64).reshape(-1, 4)
-    return Facts.sorted(table[:, 0], table[:, 1], table[:, 1] + table[:, 2], table[:, 3])
+def keyed(told: list[Row]) -> Keyed:
+    """Facts of codes 0 to 3 that count for one event."""
+    table = np.asarray(sorted(told, key=lambda row: (row[0], row[1] + row[2])), np.int64).reshape(-1, 4)
+    event_us = table[:, 1]
+    return Keyed(np.arange(4), table[:, 0], event_us, event_us + table[:, 2], table[:, 3:].astype(np.int32))
 
 
-def sum_by_hand(told: list[Row], code: int, snapshot: int, window: int) -> int:
-    return sum(
-        amount
-        for mine, event, delay, amount in told
-        if mine == code and event + delay < snapshot and event >= snapshot - window
+def sums_by_hand(told: list[Row], code: int, now: int) -> list[int]:
+    return [
+        sum(
+            amount
+            for mine, event, delay, amount in told
+            if mine == code and event + delay < now <= event + window
+        )
+        for window in WINDOWS
+    ]
+
+
+@given(rows, asked)
+@settings(max_examples=300)
+def test_sums_at_any_moment_agree_with_counting_by_hand(told: list[Row], at: list[tuple[int, int]]) -> None:
+    codes, moments = np.asarray(at, np.int64).reshape(-1, 2).T
+
+    found = sums_at(keyed(told), codes, moments, WINDOWS, EVERYTHING)
+
+    assert found.tolist() == [sums_by_hand(told, code, now) for code, now in at]
+
+
+@given(rows)
+@settings(max_examples=200)
+def test_sums_change_at_steps_and_at_no_other_moment(told: list[Row]) -> None:
+    codes, moments = step_moments(keyed(told), WINDOWS, FOREVER)
+
+    steps = set(zip(codes.tolist(), moments.tolist(), strict=True))
+    every = [(code, now) for code in range(4) for now in range(-2, 60)]
+    changed = {
+        each for each in every if sums_by_hand(told, *each) != sums_by_hand(told, each[0], each[1] - 1)
+    }
+    assert len(steps) == len(codes)
+    assert changed <= steps
+
+
+@given(rows)
+def test_steps_are_told_in_order_and_not_beyond_the_horizon(told: list[Row]) -> None:
+    codes, moments = step_moments(keyed(told), WINDOWS, 20)
+
+    found = list(zip(codes.tolist(), moments.tolist(), strict=True))
+    assert found == sorted(found)
+    assert all(moment <= 20 for _, moment in found)
+
+
+moments = st.builds(lambda tens, off: tens * 10 * MINUTE_US + off, st.integers(1, 400), st.integers(-1, 1))
+heard = st.tuples(moments, st.sampled_from([0, 0, 1, HOUR_US]), st.integers(1, 9))  # event, delay, amount
+
+
+def impressions_by_hand(told: list[tuple[int, int, int]], now: int) -> list[int]:
+    """Of one person, over each window."""
+    return [
+        sum(amount for event, delay, amount in told if event + delay < now <= event + window)
+        for window in USER_STATS.windows_us
+    ]
+
+
+@given(st.lists(heard, max_size=20), moments)
+@settings(max_examples=200)
+def test_sums_now_agree_with_the_law_and_say_how_long_they_hold(
+    told: list[tuple[int, int, int]], now_us: int
+) -> None:
+    facts = facts_told([(1, event, delay, amount) for event, delay, amount in told])
+    known = [(event, delay, amount) for event, delay, amount in told if event + delay < now_us]
+
+    sums, (since,), (until,) = sums_now(
+        facts, USER_STATS, np.arange(len(told)), np.array([0, len(told)]), now_us
     )
 
-
-@given(rows, moments, st.integers(1, 40))
-@settings(max_examples=300, deadline=None)
-def test_window_sums_agree_with_counting_by_hand(told: list[Row], at: list[int], window: int) -> None:
-    found = window_sums(facts_of(told), np.asarray(at, np.int64), window, 4)
-
-    assert found.tolist() == [[sum_by_hand(told, code, s, window) for s in at] for code in range(4)]
-
-
-@given(rows, moments, st.integers(0, 4))
-@settings(max_examples=100, deadline=None)
-def test_a_range_of_codes_sums_like_the_whole(told: list[Row], at: list[int], low: int) -> None:
-    snapshots = np.asarray(at, np.int64)
-    whole = window_sums(facts_of(told), snapshots, 10, 4)
-
-    assert (
-        window_sums(facts_of(told).between(low, 4), snapshots, 10, 4 - low).tolist() == whole[low:].tolist()
-    )
+    wanted = formula("user_stats").wanted
+    assert sums[0, wanted[:, 1] == 0].tolist() == impressions_by_hand(told, now_us)
+    for moment in (since, (since + now_us) // 2, until - 1):
+        if since:
+            assert impressions_by_hand(known, moment) == impressions_by_hand(known, now_us)
+    assert since == 0 or impressions_by_hand(known, since - 1) != impressions_by_hand(known, since)
+    assert until == NEVER_US or impressions_by_hand(known, until - 1) != impressions_by_hand(known, until)
 
 
 def test_a_fact_counts_from_after_it_is_known_until_the_window_has_left_it() -> None:
-    one = facts_of([(0, 100, 7, 1)])
+    one = Keyed(np.array([5]), np.array([0]), np.array([100]), np.array([107]), np.array([[1]], np.int32))
+    moments = np.array([107, 108, 150, 151])
 
-    assert window_sums(one, np.array([107, 108, 150, 151]), 50, 1).tolist() == [[0, 1, 1, 0]]
+    found = sums_at(one, np.zeros(4, np.int64), moments, (50,), np.array([[0, 0]]))
+
+    assert found.ravel().tolist() == [0, 1, 1, 0]
+    assert step_moments(one, (50,), FOREVER)[1].tolist() == [108, 151]
 
 
 def test_a_fact_known_too_late_never_counts() -> None:
-    assert not window_sums(facts_of([(0, 0, 60, 1)]), np.arange(0, 200, 5), 50, 1).any()
+    late = facts_told([(1, 0, max(USER_STATS.windows_us), 1)])
+
+    assert len(Keyed.of(late, USER_STATS).codes) == 0
 
 
-def test_the_grid_is_aligned_to_whole_hours_and_ends_at_until() -> None:
-    found = grid(HOUR_US // 2, 3 * HOUR_US + 5, HOUR_US)
-
-    assert found.tolist() == [HOUR_US, 2 * HOUR_US, 3 * HOUR_US, 3 * HOUR_US + 5]
+def test_a_clock_ahead_of_ours_counts_from_when_we_heard() -> None:
+    assert facts_told([(1, 500, -200, 1)]).event_us.tolist() == [300]
 
 
-def test_moments_of_earlier_ends_stay_in_the_grid() -> None:
-    assert grid(0, 2 * HOUR_US, HOUR_US, (7, 9 * HOUR_US)).tolist() == [7, HOUR_US, 2 * HOUR_US]
+@pytest.mark.parametrize("view", STATS, ids=lambda view: view.name)
+def test_no_counts_are_the_defaults_bit_for_bit(view: View) -> None:
+    nothing = np.zeros((1, len(formula(view.name).wanted)), np.int64)
+
+    found = formula(view.name).values(nothing)[0]
+
+    assert found.tolist() == [np.float32(feature.default) for feature in view.features]
 
 
-def test_a_grid_that_is_not_of_whole_hours_is_refused() -> None:
-    with pytest.raises(ValueError, match="must be whole hours"):
-        grid(0, HOUR_US, 7)
+@given(st.integers(0, 10**6), st.integers(0, 10**6))
+def test_rates_are_smoothed_and_stay_between_nothing_and_everything(count: int, shown: int) -> None:
+    rates = formula("user_stats")
+    sums = np.zeros((1, len(rates.wanted)), np.int64)
+    number = USER_STATS.names.index("user_like_rate_7d")
+    sums[0, rates.amount[number]], sums[0, rates.shown[number]] = count, shown
+
+    found = rates.values(sums)[0, number]
+
+    assert found == np.float32(min((count + STRENGTH * 0.018) / (shown + STRENGTH), 1.0))
+
+
+def test_every_event_that_is_counted_has_a_place_in_a_fact() -> None:
+    assert {f.event for view in STATS for f in view.features} <= set(EVENTS)

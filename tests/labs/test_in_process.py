@@ -63,6 +63,9 @@ class Steady(Live):
     def follow(self) -> bool:
         return not self.champion.is_ready and super().follow()
 
+    def freshen(self) -> None:
+        """Not by the wall's clock."""
+
 
 def a_live(trained: Run, folder: Path, time: ToldTime) -> Live:
     """A server on a copy of the trained run, its clock told."""
@@ -106,7 +109,7 @@ def test_over_http_and_in_process_the_same_happens(trained: Run, tmp_path: Path)
     assert over_http.watches == in_process.watches
     assert over_http.refused == in_process.refused == {}
     assert _journaled(tmp_path / "there") == _journaled(tmp_path / "here")
-    assert len(in_process.watches) > 10 * USERS
+    assert len(in_process.watches) > 5 * USERS
 
 
 def _journaled(folder: Path) -> list[dict[str, object]]:

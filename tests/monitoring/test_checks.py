@@ -157,7 +157,7 @@ def test_a_reference_inside_the_release_comes_first(tmp_path: Path) -> None:
 def test_two_paths_to_the_matrix_agree_cell_by_cell(tmp_path: Path) -> None:
     from feature_repo.labels import events_between, labels
     from feature_repo.matrix import assemble
-    from feature_repo.snapshots import write_snapshots
+    from feature_repo.steps import write_steps
     from feature_repo.videos import VideoCatalog
     from pipelines.build_training_set import matrix_columns
     from serving.towers import Towers, initial_params
@@ -165,7 +165,7 @@ def test_two_paths_to_the_matrix_agree_cell_by_cell(tmp_path: Path) -> None:
 
     places, end_us = Places(tmp_path), at(days=5)
     log = a_busy_story(np.random.default_rng(3), until_us=end_us).log(places.log)
-    write_snapshots(log, places.features, end_us)
+    write_steps(log, places.features, end_us)
     catalog = VideoCatalog.from_log(log)
     ids = (catalog.video_ids, np.unique(catalog.creator_ids))
     towers = Towers(initial_params(len(ids[0]), len(ids[1]), np.random.default_rng(0)), *ids)
@@ -173,7 +173,7 @@ def test_two_paths_to_the_matrix_agree_cell_by_cell(tmp_path: Path) -> None:
 
     asked = table.with_columns(asked_time="event_time")
     theirs = assemble(matrix_columns(places, log, catalog, towers, asked), len(table))
-    ours = recompute.matrix_of(places, recompute.Past.of(log, {}), towers, table.select(recompute.ROWS))
+    ours = recompute.matrix_of(recompute.Past.of(log, {}), towers, table.select(recompute.ROWS))
 
     different = [
         name for n, name in enumerate(COLUMNS) if not np.array_equal(ours[:, n], theirs[:, n], equal_nan=True)

@@ -29,6 +29,7 @@ def figures(**changes: Any) -> dict[str, Any]:
         "fallbacks": 0,
         "degraded": {},
         "ms": {"http /v1/feed": {"p50": 5.0, "p99": 20.0, "n": 500}},
+        "contracts": {"rows": 250_000, "columns": {}, "breaches": []},
     }
     return {**well, **changes}
 
@@ -74,8 +75,15 @@ def test_slowness_is_judged_from_a_hundred_feeds_on() -> None:
     assert by_subject(ms={"http /v1/feed": {**slow, "n": 100}})["p99 of a feed"].failed
 
 
-def test_a_mirror_older_than_its_time_to_live_is_a_fault() -> None:
-    assert by_subject(mirror_age_s=25 * 3600)["age of the mirror"].failed
+def test_a_mirror_that_is_not_renewed_is_a_fault() -> None:
+    assert by_subject(mirror_age_s=2 * 3600)["age of the mirror"].failed
+
+
+def test_a_broken_contract_is_told_with_its_owner_once_enough_candidates_were_scored() -> None:
+    told = {"rows": 250_000, "breaches": ["video_duration_s: values out of range 3; ask creators"]}
+
+    assert by_subject(contracts={**told, "rows": 9_999})["feature contracts"].verdict is Verdict.NOT_JUDGED
+    assert "ask creators" in by_subject(contracts=told)["feature contracts"].says
 
 
 def test_a_server_that_has_served_nothing_has_no_error_rate() -> None:

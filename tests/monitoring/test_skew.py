@@ -99,7 +99,7 @@ def test_a_wrong_column_is_named_first_with_its_cause() -> None:
 
     assert whole.failed
     assert column.subject == "user_topic_like_rate_14d"
-    assert "materialized" in column.says
+    assert "counted other events" in column.says
 
 
 def test_one_wrong_cell_in_thousands_is_told_and_tolerated() -> None:

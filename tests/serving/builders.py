@@ -28,7 +28,7 @@ from serving.candidates import Candidates, Column, Found, Mask, Person, Query, R
 from serving.compose import World
 from serving.feed import Feed
 from serving.heads import HEADS
-from serving.live import Live
+from serving.live import Live, ReadWorld
 from serving.policies import Policy
 from serving.releases import Notes, Release, write_release
 from serving.towers import Towers, initial_params
@@ -166,7 +166,7 @@ def a_release(seed: int = 0, **changes: Any) -> Release:
         values={"weights": weights},
         columns=COLUMNS,
         matrix_hash=matrix_hash(),
-        feature_service="ranker_v1",
+        feature_service=catalogue.SERVICE,
         snapshot_hash=f"snapshot-{seed}",
     )
     return replace(made, **changes)
@@ -190,11 +190,11 @@ class ManualTime:
         self.ns += 1_000 * spent_us
 
 
-def a_live(places: Places, read_world: Callable[[int], World] | None = None, seed: int = 0) -> Live:
+def a_live(places: Places, read_world: ReadWorld | None = None, seed: int = 0) -> Live:
     """A server over the made-up log of these places; it has no champion until one is registered."""
     if EventLog(places.log).is_empty():
         a_log(places.log)
-    return Live(places, read_world or (lambda now_us: a_world(now_us=now_us)), seed)
+    return Live(places, read_world or (lambda now_us, _: a_world(now_us=now_us)), seed)
 
 
 def a_query(user_id: int = 1, **more: Any) -> Query:

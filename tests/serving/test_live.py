@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -90,7 +89,9 @@ def test_an_event_may_be_five_minutes_ahead_and_no_more(
 ) -> None:
     a_log(places.log)
     live = Live(
-        places, lambda now_us: a_world(now_us=now_us), clock_from=lambda _: WorldClock(NOW_US, ManualTime())
+        places,
+        lambda now_us, _: a_world(now_us=now_us),
+        clock_from=lambda _: WorldClock(NOW_US, ManualTime()),
     )
     event = a_watch(3, 30, NOW_US + ahead_us)
 
@@ -173,7 +174,7 @@ def test_a_damaged_champion_is_refused_and_the_old_one_stays(
 
 def test_a_world_that_cannot_be_read_leaves_the_old_one(places: Places) -> None:
     worlds = [a_world()]
-    live = a_live(places, lambda _: worlds.pop())
+    live = a_live(places, lambda *_: worlds.pop())
     live.champion.follow()
     registry.set_champion(places, 2)
 
@@ -206,9 +207,7 @@ def test_requests_during_swaps_are_all_answered_by_one_release_each(places: Plac
 
 def test_a_newer_online_store_is_read_again(places: Places, live: Live) -> None:
     before = live.champion.now
-    places.feast.mkdir()
-    (places.feast / "online.db").touch()
-    os.utime(places.feast / "online.db", (1, 1))
+    (places.feast / "loaded.json").write_text('{"until_us": 0, "loads": 1}')
 
     assert live.champion.follow()
     assert live.champion.now is not before
@@ -217,7 +216,7 @@ def test_a_newer_online_store_is_read_again(places: Places, live: Live) -> None:
 
 def test_a_server_started_before_any_log_serves_as_one_started_after(places: Places) -> None:
     places.registry.rename(places.root / "later")
-    early = Live(places, lambda now_us: a_world(now_us=now_us))
+    early = Live(places, lambda now_us, _: a_world(now_us=now_us))
     assert not early.follow()
     a_log(places.log)
     (places.root / "later").rename(places.registry)

@@ -36,7 +36,7 @@ def test_the_same_content_has_the_same_id_whenever_and_by_whomever(tmp_path: Pat
 
 @pytest.mark.parametrize(
     "change",
-    [{"policy": Policy(temperature=0.2)}, {"snapshot_hash": "another"}, {"feature_service": "ranker_v2"}],
+    [{"policy": Policy(temperature=0.2)}, {"snapshot_hash": "another"}, {"feature_service": "ranker_v1"}],
 )
 def test_whatever_decides_a_slate_changes_the_id(tmp_path: Path, change: dict[str, Any]) -> None:
     assert released(tmp_path / "a") != released(tmp_path / "b", **change)

@@ -1,0 +1,97 @@
+"""Feature views as arrays, read from and written to an online store of packed rows: no protobuf between.
+
+Law: per key, the row with the largest (since_us, then last written) stays; what a reader sees of a batch is
+all of it or nothing. Feast's door to the same rows is packed_store.py.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from numpy.typing import ArrayLike
+
+from feature_repo.packed_rows import Keys, Rows, Schema, decode, decode_keys, encode, encode_keys
+
+
+class StoredRows(Protocol):
+    """Bytes by view and key, wherever they are kept."""
+
+    def create(self, view: str) -> None: ...
+    def fetch(self, asks: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[bytes | None]]: ...
+    def write(self, view: str, keys: Sequence[bytes], rows: Sequence[bytes]) -> int: ...
+    def changed_since(self, view: str, version: int) -> tuple[list[bytes], list[bytes], int]: ...
+    def newest_us(self, view: str) -> int: ...
+    def clear(self, view: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class PackedTables:
+    """The rows of one project; safe to share between threads."""
+
+    def __init__(self, stored: StoredRows):
+        self.stored = stored
+        self.foreign = 0  # rows of another schema met so far
+        self._lock = threading.Lock()
+
+    def read(self, schema: Schema, keys: ArrayLike) -> Rows:
+        """One row per key of [n, k], in their order; an unknown key is not found."""
+        return self.read_many([(schema, keys)])[0]
+
+    def read_many(self, asks: Sequence[tuple[Schema, ArrayLike]]) -> list[Rows]:
+        """Several views as of one moment, in one round trip."""
+        asked = [(schema.view, encode_keys(schema, keys)) for schema, keys in asks]
+        answers = zip(asks, self.stored.fetch(asked), strict=True)
+        return [self._decoded(schema, rows) for (schema, _), rows in answers]
+
+    def write(self, schema: Schema, keys: ArrayLike, rows: Rows) -> int:
+        """How many rows took effect: one older than what its key has does not. The batch is atomic."""
+        encoded, stored = encode_keys(schema, keys), encode(schema, rows)
+        if len(encoded) != len(stored):
+            raise ValueError(
+                f"{len(encoded)} keys and {len(stored)} rows of {schema.view!r}, must be as many."
+            )
+        return self.stored.write(schema.view, encoded, stored) if stored else 0
+
+    def changed_since(self, schema: Schema, version: int) -> tuple[Keys, Rows, int]:
+        """Keys and rows written after this version, and the version now: 0 before the first write.
+
+        Versions grow over all views of the store. A version above the store's means that the store was
+        emptied or replaced: everything is returned.
+        """
+        keys, stored, latest = self.stored.changed_since(schema.view, version)
+        rows = self._decoded(schema, stored)
+        ours = rows.found
+        if ours.all():
+            return decode_keys(schema, keys), rows, latest
+        kept = [key for key, mine in zip(keys, ours, strict=True) if mine]
+        nulls = None if rows.null_bits is None else rows.null_bits[ours]
+        only = Rows(ours[ours], rows.since_us[ours], rows.until_us[ours], rows.values[ours], nulls)
+        return decode_keys(schema, kept), only, latest
+
+    def newest_us(self, schema: Schema) -> int:
+        """The largest since_us ever written to the view; 0 before the first write."""
+        return self.stored.newest_us(schema.view)
+
+    def close(self) -> None:
+        self.stored.close()
+
+    def _decoded(self, schema: Schema, stored: Sequence[bytes | None]) -> Rows:
+        rows, foreign = decode(schema, stored)
+        if foreign:
+            with self._lock:
+                self.foreign += foreign
+        return rows
+
+
+def open_packed(where: str | Path, project: str) -> PackedTables:
+    """The packed rows of a project in a SQLite file, or in Redis if `where` is a redis:// address."""
+    if str(where).startswith(("redis://", "rediss://", "unix://")):
+        from feature_repo.packed_redis import RedisRows
+
+        return PackedTables(RedisRows(str(where), project))
+    from feature_repo.packed_sqlite import SqliteRows
+
+    return PackedTables(SqliteRows(Path(where), project))
