@@ -53,7 +53,7 @@ def parity_sentence(found: Figures) -> str:
         for way, name in WAYS.items()
     ]
     return (
-        f"{found['hours']:g} hours on the champion: {served['rows']:,} impressions, "
+        f"{found['hours']:g} hours of {found['people']:,} people: {served['rows']:,} impressions, "
         f"{served['cells']:,} cells; **{served['mismatched']:,} mismatched**, "
         f"{served['explained_share']:.2%} stale or late (at most 1 %). {ways[0]}; {ways[1]}."
     )

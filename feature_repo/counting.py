@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from feature_repo.catalogue import STATS, View
 from feature_repo.facts import KEY_SPAN, NOBODY, Facts, Ints
-from feature_repo.windows import Floats, Keyed, formula, sums_at
+from feature_repo.windows import Floats, Keyed, formula, in_order, sums_at
 
 
 def counted(facts: Facts, view: View, keys: Ints, moments_us: Ints) -> Floats:
@@ -24,7 +24,7 @@ def counted(facts: Facts, view: View, keys: Ints, moments_us: Ints) -> Floats:
     codes = np.searchsorted(keyed.keys, keys).clip(0, max(0, len(keyed.keys) - 1))
     known = keyed.keys[codes] == keys if len(keyed.keys) else np.zeros(len(keys), np.bool_)
     rows = np.flatnonzero(known)
-    order = rows[np.lexsort((moments_us[rows], codes[rows]))]
+    order = rows[in_order(codes[rows], moments_us[rows], len(keyed.keys))]
     sums = np.zeros((len(keys), len(formula(view.name).wanted)), np.int64)
     sums[order] = sums_at(keyed, codes[order], moments_us[order], view.windows_us, formula(view.name).wanted)
     return formula(view.name).values(sums)

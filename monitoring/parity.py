@@ -41,9 +41,9 @@ class Evidence:
     mirrored: Matrix
     """As of the time logged with the mirror."""
     late: Matrix
-    """As of the first event that was stored after the slate though known before; the join where there is none."""
+    """As of the first event stored after the slate though known before; the join where there is none."""
     hypotheses: Mapping[str, Matrix] = field(default_factory=dict)
-    """By the cause it would name: the join at another moment; the join itself in rows that were not diagnosed."""
+    """By the cause it would name: the join at another moment; the join itself in undiagnosed rows."""
 
 
 @dataclass(frozen=True)

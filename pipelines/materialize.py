@@ -12,7 +12,8 @@ SOURCES = ("feature_repo", "pipelines/materialize.py")
 
 
 def stage(plan: Plan) -> Stage:
-    return Stage("materialize", {"features": plan.features.key}, {"until_us": plan.log_end_us}, SOURCES)
+    settings = {"until_us": plan.log_end_us, "online": plan.run.places.online_url}
+    return Stage("materialize", {"features": plan.features.key}, settings, SOURCES)
 
 
 def run(plan: Plan, told: Told) -> dict[str, Any]:

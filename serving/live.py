@@ -207,15 +207,19 @@ class Live:
         with self._knowing:
             arrived = self._journal.events(after=self._read_upto)
             self.state.absorb(entry.event for entry in arrived)
-            self.features.absorb([entry.event for entry in arrived], self._moment())
+            self.features.absorb([entry.event for entry in arrived], self._following())
             self._read_upto = arrived[-1].number if arrived else self._read_upto
             self.meters.journal(self._read_upto)
 
     def _moment(self) -> int:
         """Now, and after every moment before it: what happened at one moment is known at the next."""
         with self._knowing:
-            self._last_us = max(self._last_us + 1, self.clock())
+            self._last_us = self._following()
             return self._last_us
+
+    def _following(self) -> int:
+        """The earliest moment at which something may happen next."""
+        return max(self._last_us + 1, self.clock())
 
     def _next_request(self, now_us: int) -> int:
         with self._knowing:

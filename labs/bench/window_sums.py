@@ -23,7 +23,7 @@ from feature_repo.catalogue import USER_STATS, VIDEO_STATS, View
 from feature_repo.clock import DAY_US, HOUR_US
 from feature_repo.facts import EVENTS, NOBODY, Facts, Known, Makers
 from feature_repo.streams import FeatureStream
-from feature_repo.windows import Keyed, formula, sums_at
+from feature_repo.windows import Keyed, formula, in_order, sums_at
 
 Ints = NDArray[np.int64]
 Arm = Callable[[Facts, View], Ints]
@@ -83,7 +83,7 @@ def ours(facts: Facts, view: View) -> Ints:
     """Sorting twice included: the facts, and the moments that ask."""
     keyed, asked = Keyed.of(facts, view), facts.keys_for(view)
     codes = np.searchsorted(keyed.keys, asked)
-    order = np.lexsort((facts.event_us, codes))
+    order = in_order(codes, facts.event_us, len(keyed.keys))
     found = np.empty((len(facts), len(WANTED)), np.int64)
     found[order] = sums_at(keyed, codes[order], facts.event_us[order], WINDOWS_US, WANTED)
     return found

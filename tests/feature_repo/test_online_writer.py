@@ -10,7 +10,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from feature_repo.catalogue import CREATOR_STATS, DEFAULTS, PROJECT, STATS, USER_STATS, VIDEO_STATS, View, view_named
+from feature_repo.catalogue import (
+    CREATOR_STATS,
+    DEFAULTS,
+    PROJECT,
+    STATS,
+    USER_STATS,
+    VIDEO_STATS,
+    View,
+    view_named,
+)
 from feature_repo.clock import DAY_US, HOUR_US, MINUTE_US
 from feature_repo.facts import KEY_SPAN, Ints
 from feature_repo.materialization import materialize, schema_of
@@ -25,7 +34,15 @@ from tests.feature_repo.builders import Story, a_busy_story, at
 
 END = at(days=4)
 CUT = at(days=2, hours=3)
-MOMENTS = [CUT + 1, CUT + HOUR_US, CUT + 5 * HOUR_US + 1, CUT + DAY_US, END + HOUR_US, END + 3 * DAY_US, END + 8 * DAY_US]
+MOMENTS = [
+    CUT + 1,
+    CUT + HOUR_US,
+    CUT + 5 * HOUR_US + 1,
+    CUT + DAY_US,
+    END + HOUR_US,
+    END + 3 * DAY_US,
+    END + 8 * DAY_US,
+]
 
 Values = dict[int, list[float]]
 
@@ -57,7 +74,9 @@ def heard_between(story: Story, low_us: int, high_us: int) -> list[dict[str, Any
     """Events that became known in [low, high), in the order in which they did."""
     events = [event for kind in story.events.values() for event in kind]
     heard = [event for event in events if low_us <= event["known_time_us"] < high_us]
-    return sorted(heard, key=lambda event: (event["known_time_us"], event["event_time_us"], event["event_id"]))
+    return sorted(
+        heard, key=lambda event: (event["known_time_us"], event["event_time_us"], event["event_id"])
+    )
 
 
 def absorb_one_by_one(writer: OnlineWriter, events: Sequence[dict[str, Any]]) -> None:
@@ -76,7 +95,11 @@ def stored_at(tables: PackedTables, view: View, now_us: int) -> Values:
     keys = keys_of(view)
     rows = tables.read(schema_of(view), np.column_stack(list(table_keys(view, keys).values())))
     wide = np.column_stack([rows.values[name] for name in view.names])
-    found = np.where(holds(view, rows, now_us)[:, None], wide, np.float32([DEFAULTS[name] for name in view.names]))
+    found = np.where(
+        holds(view, rows, now_us)[:, None],
+        wide,
+        np.array([DEFAULTS[name] for name in view.names], np.float32),
+    )
     return dict(zip(keys.tolist(), found.tolist(), strict=True))
 
 
@@ -85,14 +108,16 @@ def joined_at(features: Path, view: View, now_us: int) -> Values:
     moment = pl.col("event_timestamp").to_physical()
     key = pl.col(view.keys[0]) if len(view.keys) == 1 else pl.col(view.keys[0]) * KEY_SPAN + pl.col("topic")
     held = pl.read_parquet(source_of(features, view)).filter(moment <= now_us).with_columns(key.alias("key"))
-    newest = held.unique("key", keep="last", maintain_order=True).filter(moment >= now_us - (view.ttl_us or 0))
+    newest = held.unique("key", keep="last", maintain_order=True).filter(
+        moment >= now_us - (view.ttl_us or 0)
+    )
     found = {row[0]: list(row[1:]) for row in newest.select("key", *view.names).iter_rows()}
-    default = np.float32([DEFAULTS[name] for name in view.names]).tolist()
+    default = np.array([DEFAULTS[name] for name in view.names], np.float32).tolist()
     return {each: found.get(each, default) for each in keys_of(view).tolist()}
 
 
-def assert_stored_as_joined(writer: OnlineWriter, features: Path, now_us: int, views: Sequence[View] = STATS) -> None:
-    for view in views:
+def assert_stored_as_joined(writer: OnlineWriter, features: Path, now_us: int) -> None:
+    for view in STATS:
         assert stored_at(writer.tables, view, now_us) == joined_at(features, view, now_us), view.name
 
 
@@ -145,7 +170,7 @@ def test_what_did_not_change_is_not_written_again(tmp_path: Path, story: Story) 
     assert sum(nothing_happens) < writer.write_changes(CUT + DAY_US)
 
 
-def test_people_are_written_with_each_event_and_videos_when_asked(tmp_path: Path, story: Story, features: Path) -> None:
+def test_people_are_written_with_each_event_and_videos_when_asked(tmp_path: Path, story: Story) -> None:
     writer = a_writer(story, tmp_path)
     writer.write_changes(CUT)
     told = Story()
@@ -171,10 +196,12 @@ def test_whoever_just_did_something_is_stored_as_joined_at_every_event(
     for event in heard_between(story, CUT, CUT + 4 * HOUR_US):
         now = event["known_time_us"] + 1
         writer.absorb([event], now)
-        user = event.get("user_id")
         if event["kind"] in ("watched", "reacted") and heard_between(story, now - 1, now)[-1] == event:
-            found, expected = (stored_at(writer.tables, USER_STATS, now), joined_at(features, USER_STATS, now))
-            assert found[user] == expected[user]
+            found, expected = (
+                stored_at(writer.tables, USER_STATS, now),
+                joined_at(features, USER_STATS, now),
+            )
+            assert found[event["user_id"]] == expected[event["user_id"]]
 
 
 @pytest.mark.parametrize("gone", [1, 2, 3, 4, 5, 40])
@@ -207,7 +234,9 @@ def test_each_write_the_store_did_not_take_is_counted_and_said(
 
     assert writer.failures == 3
     said = [record.getMessage() for record in caplog.records]
-    assert [message.split(" of ")[1] for message in said] == [f"{view.name}; they stay due" for view in STATS[:3]]
+    assert [message.split(" of ")[1] for message in said] == [
+        f"{view.name}; they stay due" for view in STATS[:3]
+    ]
 
 
 def test_what_was_due_and_has_been_written_is_due_no_more(tmp_path: Path, story: Story) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from feature_repo.catalogue import STATS, STRENGTH, USER_STATS, View
 from feature_repo.clock import HOUR_US, MINUTE_US, NEVER_US
 from feature_repo.facts import EVENTS
-from feature_repo.windows import Keyed, formula, step_moments, sums_at, sums_now
+from feature_repo.windows import Keyed, formula, in_order, step_moments, sums_at, sums_now
 from tests.feature_repo.builders import facts_told
 
 Row = tuple[int, int, int, int]  # code, event_us, delay until known, amount
@@ -152,3 +152,13 @@ def test_rates_are_smoothed_and_stay_between_nothing_and_everything(count: int, 
 
 def test_every_event_that_is_counted_has_a_place_in_a_fact() -> None:
     assert {f.event for view in STATS for f in view.features} <= set(EVENTS)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(-9, 9)), max_size=60))
+def test_rows_in_order_are_every_row_once_by_code_and_moment(told: list[tuple[int, int]]) -> None:
+    codes, at = np.asarray(told, np.int64).reshape(-1, 2).T
+
+    found = in_order(codes, at, 6).tolist()
+
+    assert sorted(found) == list(range(len(told)))
+    assert [told[row] for row in found] == sorted(told)

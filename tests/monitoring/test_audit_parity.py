@@ -48,7 +48,9 @@ def a_watch(event_id: str, user: int, known_us: int) -> dict[str, Any]:
     return watched_event(event_id, user_id=user, event_time_us=known_us, known_time_us=known_us)
 
 
-def late_of(folder: Path, stored: Sequence[dict[str, Any]], rows: Sequence[tuple[int, int, int]]) -> list[int]:
+def late_of(
+    folder: Path, stored: Sequence[dict[str, Any]], rows: Sequence[tuple[int, int, int]]
+) -> list[int]:
     """`stored_after` for (impression, user, moment) once these events were stored in this order."""
     places = Places(folder)
     journal = Journal(places.journal)
@@ -56,7 +58,8 @@ def late_of(folder: Path, stored: Sequence[dict[str, Any]], rows: Sequence[tuple
         journal.append([event])
     journal.close()
     asked = pl.DataFrame(list(rows), schema=["impression_id", "user_id", "event_time"], orient="row")
-    return stored_after(places, asked.with_columns(pl.col("event_time").cast(INSTANT))).tolist()
+    found = stored_after(places, asked.with_columns(pl.col("event_time").cast(INSTANT)))
+    return [int(known_us) for known_us in found]
 
 
 def test_an_event_known_before_a_slate_and_stored_after_it_came_late(tmp_path: Path) -> None:
@@ -150,7 +153,10 @@ def test_a_second_way_that_agrees_in_float32_differs_nowhere() -> None:
 
 
 def test_a_second_way_tells_how_many_cells_differ_by_feature() -> None:
-    mine, theirs = stored(a=[1.0, 2.0, 3.0], b=[0.0, 1.0, 2.0]), stored(a=[1.0, 9.0, np.nan], b=[0.0, 1.0, 2.0])
+    mine, theirs = (
+        stored(a=[1.0, 2.0, 3.0], b=[0.0, 1.0, 2.0]),
+        stored(a=[1.0, 9.0, np.nan], b=[0.0, 1.0, 2.0]),
+    )
 
     found = second("another", mine, theirs)
 
@@ -198,7 +204,10 @@ def test_made_up_features_do_not_hold_and_the_columns_are_named(tmp_path: Path) 
     found = audited(places, Places(tmp_path / "offline"), sample=10, feast_sample=5, seed=1)
 
     assert not found.holds
-    assert {each.way: dict(each.differing) for each in found.seconds} == {"brute_force": {}, "feast_duckdb": {}}
+    assert {each.way: dict(each.differing) for each in found.seconds} == {
+        "brute_force": {},
+        "feast_duckdb": {},
+    }
     assert {each.column for each in found.served.columns if each.mismatched} == set(COLUMNS)
 
 
