@@ -9,9 +9,10 @@ left behind.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 from numba import njit
@@ -24,6 +25,8 @@ from feature_repo.facts import EVENTS, Facts
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -162,10 +165,23 @@ def _ingredients(feature: Feature) -> tuple[str, ...]:
     return (feature.event, "impressions") if feature.kind == "rate" else (feature.event,)
 
 
-@njit(cache=True, nogil=True)
-def _values(  # type: ignore[no-untyped-def]
-    sums, amount, shown, units, priors, is_rate, strength, found
-):
+def _compiled(function: Function) -> Function:
+    """The same function as machine code, kept on disk; it lets other threads run meanwhile."""
+    made: Function = njit(cache=True, nogil=True)(function)
+    return made
+
+
+@_compiled
+def _values(
+    sums: Ints,
+    amount: Ints,
+    shown: Ints,
+    units: Doubles,
+    priors: Doubles,
+    is_rate: Mask,
+    strength: float,
+    found: Floats,
+) -> None:
     """Counts and sums as they are, rates smoothed and clipped to [0, 1]; in float64, and then float32."""
     for row in range(len(sums)):
         for feature in range(len(amount)):
@@ -176,8 +192,8 @@ def _values(  # type: ignore[no-untyped-def]
             found[row, feature] = value
 
 
-@njit(cache=True, nogil=True)
-def _changes(codes, sums, found):  # type: ignore[no-untyped-def]
+@_compiled
+def _changes(codes: Ints, sums: Ints, found: Mask) -> None:
     """Where a sum differs from that of the moment before; before a key's first, all sums are zero."""
     for row in range(len(codes)):
         is_first = row == 0 or codes[row] != codes[row - 1]
@@ -189,8 +205,8 @@ def _changes(codes, sums, found):  # type: ignore[no-untyped-def]
                 break
 
 
-@njit(cache=True, nogil=True)
-def _by_code(codes, rows, ends, found):  # type: ignore[no-untyped-def]
+@_compiled
+def _by_code(codes: Ints, rows: Ints, ends: Ints, found: Ints) -> None:
     """Rows one code after the other, each code's in the order they came: two passes instead of a sort."""
     for code in codes:
         ends[code + 1] += 1
@@ -201,10 +217,20 @@ def _by_code(codes, rows, ends, found):  # type: ignore[no-untyped-def]
         ends[codes[row]] += 1
 
 
-@njit(cache=True, nogil=True)
-def _sums_now(  # type: ignore[no-untyped-def]
-    event_us, known_us, amounts, rows, starts, now_us, windows, wanted, sums, since_us, until_us
-):
+@_compiled
+def _sums_now(
+    event_us: Ints,
+    known_us: Ints,
+    amounts: NDArray[np.int32],
+    rows: Ints,
+    starts: Ints,
+    now_us: int,
+    windows: Ints,
+    wanted: Ints,
+    sums: Ints,
+    since_us: Ints,
+    until_us: Ints,
+) -> None:
     """The law, fact by fact: it counts from known + 1 until it leaves at event + window + 1."""
     for n in range(len(starts) - 1):
         for fact in rows[starts[n] : starts[n + 1]]:
@@ -224,10 +250,19 @@ def _sums_now(  # type: ignore[no-untyped-def]
                     since_us[n] = max(since_us[n], leaves)
 
 
-@njit(cache=True, nogil=True)
-def _sums_at(  # type: ignore[no-untyped-def]
-    starts, event_us, known_us, amounts, by_event, asked, moments_us, windows, wanted, found
-):
+@_compiled
+def _sums_at(
+    starts: Ints,
+    event_us: Ints,
+    known_us: Ints,
+    amounts: NDArray[np.int32],
+    by_event: Ints,
+    asked: Ints,
+    moments_us: Ints,
+    windows: Ints,
+    wanted: Ints,
+    found: Ints,
+) -> None:
     """For each key: move forward through its moments, add what became known, take away what has left."""
     sums = np.zeros((len(windows), amounts.shape[1]), np.int64)
     leaving = np.zeros(len(windows), np.int64)
@@ -255,10 +290,17 @@ def _sums_at(  # type: ignore[no-untyped-def]
                 found[row, place] = sums[wanted[place, 0], wanted[place, 1]]
 
 
-@njit(cache=True, nogil=True)
-def _step_moments(  # type: ignore[no-untyped-def]
-    starts, event_us, known_us, by_event, windows, horizon_us, codes, moments
-):
+@_compiled
+def _step_moments(
+    starts: Ints,
+    event_us: Ints,
+    known_us: Ints,
+    by_event: Ints,
+    windows: Ints,
+    horizon_us: int,
+    codes: Ints,
+    moments: Ints,
+) -> int:
     """For each key: the next fact to enter or to leave, whichever comes first, each moment once."""
     n = 0
     leaving = np.zeros(len(windows), np.int64)
