@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from feature_repo.catalogue import SHARE_UNITS, View
 from feature_repo.clock import NEVER_US
-from feature_repo.events import KINDS, empty
+from feature_repo.events import empty
 from feature_repo.labels import LONG_WATCH_MS, long_watch
 from feature_repo.log import EventLog
 from feature_repo.videos import rows_of
@@ -251,6 +251,3 @@ def _taken(values: Ints, rows: Ints, otherwise: int) -> Ints:
     if not len(values):
         return np.full(rows.shape, otherwise, np.int64)
     return np.where(rows >= 0, values[rows], otherwise)
-
-
-assert set(COUNTED) <= set(KINDS)

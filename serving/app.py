@@ -93,7 +93,7 @@ def _survived(step: Callable[[], bool | None]) -> bool:
 
 
 def _settle() -> None:
-    """A full collection over what Feast and LightGBM keep costs 50 ms: take it out of every later one."""
+    """A full collection walks all that libraries and log left behind: take it out of every later one."""
     gc.enable()
     gc.collect()
     gc.freeze()

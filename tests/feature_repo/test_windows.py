@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from feature_repo.catalogue import STATS, STRENGTH, USER_STATS, View
 from feature_repo.clock import HOUR_US, MINUTE_US, NEVER_US
-from feature_repo.facts import EVENTS
+from feature_repo.events import KINDS
+from feature_repo.facts import COUNTED, EVENTS
 from feature_repo.windows import Keyed, formula, in_order, step_moments, sums_at, sums_now
 from tests.feature_repo.builders import facts_told
 
@@ -148,6 +149,10 @@ def test_rates_are_smoothed_and_stay_between_nothing_and_everything(count: int, 
     found = rates.values(sums)[0, number]
 
     assert found == np.float32(min((count + STRENGTH * 0.018) / (shown + STRENGTH), 1.0))
+
+
+def test_what_makes_facts_is_a_kind_of_event() -> None:
+    assert set(COUNTED) <= set(KINDS)
 
 
 def test_every_event_that_is_counted_has_a_place_in_a_fact() -> None:
