@@ -5,7 +5,8 @@ older (inclusive); with `known_only`, only rows created at or before its moment 
 the last created wins, then the last written. What finds nothing is null; a null key or moment finds nothing.
 Rows keep their number and order. Times are compared in whole UTC microseconds.
 
-Stands alone: polars is all it needs, so that it can be copied into another repository.
+polars reads the sources and gathers the answers; which row answers is found by asof_search.py. The two stand
+alone, so that they can be copied into another repository.
 """
 
 from __future__ import annotations
@@ -16,22 +17,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from .asof_search import NOTHING, Timelines
+
+Ints = NDArray[np.int64]
 INSTANT = pl.Datetime("us", "UTC")
-
-ASKED_AT_ONCE = 4_000_000
-"""Rows joined at once: the join's own copies of them stay below half a GiB, however many are asked."""
 
 BEFORE_ALL_US = -(2**63)
 """Where a null moment stands: before every event, so that it finds nothing."""
 
-ASKED, KNOWN, EVENT, CREATED, UNTIL = ".asked_us", ".known_us", ".event_us", ".created_us", ".until_us"
-QUESTION, ROW, GROUP = ".question", ".row", ".group"
+FOREVER_US = 2**62
+"""The longest TTL there is."""
+
+ASKED, KNOWN, EVENT, CREATED = ".asked_us", ".known_us", ".event_us", ".created_us"
+NUMBER = ".number"
 """Columns of our own begin with a dot, so that a source or a question may have any usual name."""
 
-PACKABLE = 2**62
-"""Several integer keys become one if they have fewer combinations than this."""
+SPARSE = 4
+"""Integer keys are numbered through if that takes at most this many numbers per row."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,11 @@ class Join:
     event: str
     created: str | None
     ttl: dt.timedelta | None
+
+    @property
+    def ttl_us(self) -> int:
+        """How much older than a question its answer may be."""
+        return FOREVER_US if self.ttl is None else min(self.ttl // dt.timedelta(microseconds=1), FOREVER_US)
 
     @property
     def columns(self) -> list[str]:
@@ -61,21 +72,16 @@ def as_of(asked: pl.DataFrame, join: Join, known_only: bool) -> list[pl.Series]:
 
 
 def answers(
-    keys: pl.DataFrame,
-    moments: pl.Series,
-    joins: Sequence[Join],
-    known_only: bool,
-    at_once: int = ASKED_AT_ONCE,
+    keys: pl.DataFrame, moments: pl.Series, joins: Sequence[Join], known_only: bool
 ) -> Iterator[pl.Series]:
-    """Every join's feature columns in turn. Only row numbers are joined, and features gathered once."""
+    """Every join's feature columns in turn. Only row numbers are searched for, and features gathered once."""
     for join in joins:
         _refuse_other_types(keys, join)
-    parts = list(_in_time_order(keys, moments, at_once))
+    when = moments.to_physical().fill_null(BEFORE_ALL_US).to_frame(ASKED)
+    asked = when.with_columns(keys.get_columns())
     for join in joins:
         source = _source(join, known_only, _span(moments))
-        theirs, mine = _groups(source, join)
-        known = source.select(KNOWN, UNTIL, *theirs).with_row_index(ROW)
-        rows = pl.concat([_rows_found(part.select(ASKED, *_way_back(part), *mine), known) for part in parts])
+        rows = _rows_found(asked, source, join)
         for name, shown in join.features.items():
             yield source[name].gather(rows).alias(shown)
 
@@ -131,49 +137,39 @@ def _span(moments: pl.Series) -> tuple[int, int] | None:
     return (first, last) if isinstance(first, int) and isinstance(last, int) else None
 
 
-def _in_time_order(keys: pl.DataFrame, moments: pl.Series, at_once: int) -> Iterator[pl.DataFrame]:
-    """The rows in parts as join_asof wants them; a part that had to be sorted has a column to undo it by."""
-    asked = moments.to_physical().fill_null(BEFORE_ALL_US)
-    for low in range(0, max(1, len(asked)), at_once):
-        when = asked.slice(low, at_once).to_frame(ASKED)
-        part = when.with_columns(keys.slice(low, at_once).get_columns())
-        yield part if part[ASKED].is_sorted() else part.with_row_index(QUESTION).sort(ASKED)
+def _rows_found(asked: pl.DataFrame, source: pl.DataFrame, join: Join) -> pl.Series:
+    """The number of the source row each asked row finds, or null."""
+    theirs, mine, count = _numbers(asked, source, join)
+    clocks = [source[clock].to_numpy() for clock in (KNOWN, EVENT, CREATED) if clock in source.columns]
+    timelines = Timelines.of(theirs, count, clocks)
+    rows = pl.Series(timelines.newest(mine, asked[ASKED].to_numpy(), join.ttl_us))
+    return rows.set(rows == NOTHING, None).cast(pl.get_index_type())
 
 
-def _way_back(asked: pl.DataFrame) -> list[str]:
-    return [QUESTION] if QUESTION in asked.columns else []
+def _numbers(asked: pl.DataFrame, source: pl.DataFrame, join: Join) -> tuple[Ints, Ints, int]:
+    """Each distinct key as one number below the third: of the source's rows, of the asked ones or NOTHING.
 
-
-def _rows_found(asked: pl.DataFrame, known: pl.DataFrame) -> pl.Series:
-    """The number of the source row each asked row finds, or null, in the order of the questions."""
-    found = asked.join_asof(
-        known,
-        left_on=ASKED,
-        right_on=KNOWN,
-        by=[name for name in known.columns if name.startswith(GROUP)],
-        strategy="backward",
-        check_sortedness=False,  # it cannot judge groups; _source and _in_time_order have seen to it
-    )
-    alive = pl.col(UNTIL).is_null() | (pl.col(UNTIL) >= pl.col(ASKED))
-    answer = found.select(*_way_back(asked), pl.when(alive).then(ROW).alias(ROW))
-    return (answer.sort(QUESTION) if _way_back(asked) else answer)[ROW]
-
-
-def _groups(source: pl.DataFrame, join: Join) -> tuple[list[pl.Expr], list[pl.Expr]]:
-    """The columns that must be equal: of the source, and of the asked rows.
-
-    Several integer keys are numbered through as one, which joins a third faster; no key is one group.
+    Integers that lie close together are numbered through; other keys are looked up among the source's.
     """
-    theirs: dict[str, pl.Expr] = {key: pl.col(key) for key in join.keys}
+    theirs = {key: pl.col(key) for key in join.keys}
     mine = {key: _asked_key(name, source.schema[key]) for key, name in join.keys.items()}
     spans = [_key_span(source[key]) for key in join.keys]
     known = [span for span in spans if span is not None]
-    if len(known) == len(spans) != 1 and math.prod(high - low + 1 for low, high in known) < PACKABLE:
-        return [_numbered(theirs, known).alias(GROUP)], [_numbered(mine, known).alias(GROUP)]
-    names = {key: f"{GROUP}{place}" for place, key in enumerate(join.keys)}
-    return [theirs[key].alias(name) for key, name in names.items()], [
-        mine[key].alias(name) for key, name in names.items()
-    ]
+    count = math.prod(high - low + 1 for low, high in known)
+    if len(known) == len(spans) and count <= SPARSE * (len(source) + len(asked)) + 1:
+        return _as_ints(source, _numbered(theirs, known)), _as_ints(asked, _numbered(mine, known)), count
+    distinct = source.select(*join.keys).unique().with_row_index(NUMBER)
+    found, looked_up = (
+        keys.join(distinct, on=[*join.keys], how="left", maintain_order="left")
+        for keys in (source.select(*join.keys), asked.select(**mine))
+    )
+    return _as_ints(found, pl.col(NUMBER)), _as_ints(looked_up, pl.col(NUMBER)), len(distinct)
+
+
+def _as_ints(rows: pl.DataFrame, number: pl.Expr) -> Ints:
+    """int64[rows]: a number per row, NOTHING for null."""
+    numbered = rows.with_columns(number.cast(pl.Int64).fill_null(NOTHING).alias(NUMBER))
+    return numbered[NUMBER].to_numpy()
 
 
 def _numbered(keys: dict[str, pl.Expr], spans: Sequence[tuple[int, int]]) -> pl.Expr:
@@ -225,25 +221,26 @@ def _is_whole(numbers: pl.Series) -> bool:
 
 
 def _source(join: Join, known_only: bool, span_us: tuple[int, int] | None) -> pl.DataFrame:
-    """The rows that can be an answer, each key's in the order in which they become one.
+    """The rows that can be an answer to some asked moment, with the clocks that order them.
 
-    A row is known at its event or, with `known_only`, at the later of event and creation; then it is an
-    answer only if no newer event was known by then. UNTIL is the last moment it may answer.
+    A row is known at its event or, with `known_only`, at the later of event and creation. A clock that says
+    what the one before it says is left out.
     """
     rows, schema = _scan(join)
     event = _moment(join.event, schema, join)
-    created = event if join.created is None else _moment(join.created, schema, join)
-    clocks = {
-        EVENT: event,
-        CREATED: created,
-        KNOWN: pl.max_horizontal(event, created) if known_only else event,
-        UNTIL: event + pl.lit(join.ttl, pl.Duration("us")),
-    }
-    dated = [created.is_not_null()] if known_only else []
-    answering = rows.filter(*dated, *_reach(event, join, span_us))
+    clocks = {KNOWN: event}
+    whole = [pl.col(key).is_not_null() for key in join.keys]
+    if join.created is not None:
+        created = _moment(join.created, schema, join)
+        clocks = {KNOWN: event, EVENT: event, CREATED: created.fill_null(pl.lit(BEFORE_ALL_US).cast(INSTANT))}
+        if known_only:
+            clocks[KNOWN] = pl.max_horizontal(event, created)
+            whole.append(created.is_not_null())
+    answering = rows.filter(*whole, *_reach(event, join, span_us))
     values = [_key(key, schema) for key in join.keys] + [n for n in join.features if n not in join.keys]
-    found = answering.select(*values, **{name: clock.to_physical() for name, clock in clocks.items()})
-    return _records(_ordered(found.collect(), list(join.keys)), list(join.keys))
+    return answering.select(
+        *values, **{name: clock.to_physical() for name, clock in clocks.items()}
+    ).collect()
 
 
 def _reach(event: pl.Expr, join: Join, span_us: tuple[int, int] | None) -> list[pl.Expr]:
@@ -256,37 +253,6 @@ def _reach(event: pl.Expr, join: Join, span_us: tuple[int, int] | None) -> list[
 
 def _key(column: str, schema: pl.Schema) -> pl.Expr:
     return pl.col(column).cast(pl.String) if _kind(schema[column]) == "text" else pl.col(column)
-
-
-def _ordered(rows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """Each key's rows by known, event and created time, nulls first; equal ones as they were written.
-
-    Only the order within a key counts, so what lies sorted by key and time is left as it is.
-    """
-    clocks = [KNOWN]
-    for clock in (EVENT, CREATED):  # one that repeats another tells nothing, and costs a slower sort
-        if not any(rows[clock].equals(rows[other]) for other in clocks):
-            clocks.append(clock)
-    if _is_in_order(rows, [*keys, *clocks]) or _is_in_order(rows, clocks):
-        return rows
-    return rows.sort(clocks, nulls_last=False, maintain_order=True)
-
-
-def _records(rows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """Ordered rows less those that became known after a newer event of their key: they never answer."""
-    if rows[KNOWN].equals(rows[EVENT]):
-        return rows
-    newest = pl.col(EVENT).cum_max()
-    return rows.filter(pl.col(EVENT) == (newest.over(keys) if keys else newest))
-
-
-def _is_in_order(rows: pl.DataFrame, columns: Sequence[str]) -> bool:
-    """Whether rows never go down, compared by the first column, then the next; a null is not judged."""
-    follows = pl.lit(True)
-    for column in reversed(columns):
-        here, before = pl.col(column), pl.col(column).shift()
-        follows = (here > before) | ((here == before) & follows)
-    return bool(rows.select(follows.fill_null(False).slice(1).all()).item())
 
 
 def _scan(join: Join) -> tuple[pl.LazyFrame, pl.Schema]:

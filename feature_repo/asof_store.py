@@ -4,8 +4,8 @@ Law: asof_join.py's, row for row; tests hold it against Feast's DuckDB store and
 Entity rows keep their number and order. What cannot be answered rightly is refused by name: a missing or
 doubled column, a key of another type, a moment without a time zone, a feature named like another column.
 
-Feast's range join plus row_number costs (rows x snapshots within reach); this is one merge per view. With
-asof_join.py it can be copied into any Feast repository.
+Feast's range join plus row_number costs (rows x snapshots within reach); this is one search per row and
+view. With asof_join.py and asof_search.py it can be copied into any Feast repository.
 """
 
 from __future__ import annotations

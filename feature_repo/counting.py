@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from feature_repo.catalogue import STATS, View
 from feature_repo.facts import KEY_SPAN, NOBODY, Facts, Ints
-from feature_repo.windows import Floats, Keyed, formula, in_order, sums_at
+from feature_repo.orders import in_order
+from feature_repo.windows import Floats, Keyed, formula, sums_at
 
 
 def counted(facts: Facts, view: View, keys: Ints, moments_us: Ints) -> Floats:

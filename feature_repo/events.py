@@ -1,10 +1,12 @@
-"""Everything that can happen, once: eight kinds of event, each with an id and two clocks.
+"""Everything that can happen, once: nine kinds of event, each with an id and two clocks.
 
 `event_time` is when it happened, `known_time` when we knew it; nothing may be used before it was known.
 A swipe is told by three events: `Served` (an item of a slate), `Watched` (it reached the screen, sent even at
 0 ms) and what the person did (`Reacted`, `Followed`) or said when asked (`Surveyed`). On the grid, only a
 cover that was tapped is watched. `Uploaded` and `Joined` bring videos and people in, `Removed` takes a video
-down. Served without watched is unseen, never a negative.
+down. Served without watched is unseen, never a negative. `Requested` is what a server was asked, what it knew
+then and the hash of what it answered, an empty slate included: all that a replay needs beside the rest of the
+log and the release.
 """
 
 from __future__ import annotations
@@ -25,6 +27,12 @@ SWIPE, GRID = 0, 1
 POSITIONS_PER_REQUEST = 64
 """impression_id = request_id * 64 + position: visible arithmetic instead of a second id to keep."""
 
+
+def impression_id(request_id: int, position: int) -> int:
+    """What names an item of a slate."""
+    return request_id * POSITIONS_PER_REQUEST + position
+
+
 _CLOCKS: Schema = {"event_id": pl.String, "event_time": INSTANT, "known_time": INSTANT}
 
 KINDS: Mapping[str, Schema] = {
@@ -42,6 +50,21 @@ KINDS: Mapping[str, Schema] = {
         "release_id": pl.String,
         "features": pl.List(pl.Float32),  # as served, in matrix order; null where the policy had none
         "features_time": INSTANT,  # when the mirrored features were read; null where there were none
+    },
+    "requested": {
+        **_CLOCKS,
+        "request_id": pl.Int64,
+        "user_id": pl.Int64,
+        "surface": pl.Int16,
+        "limit": pl.Int16,  # how many items were asked for
+        "explore": pl.Boolean,
+        "seed": pl.Int64,  # chance was drawn from [seed, request_id]
+        "release_id": pl.String,
+        "features_time": INSTANT,  # when the mirrored features were read
+        "catalogue_time": INSTANT,  # the videos known were those known before it; null if unknown
+        "loaded_time": INSTANT,  # profiles were those known before it; null if the store was never loaded
+        "degraded": pl.String,  # components that failed, as kind:name, with commas between; usually ""
+        "response_sha256": pl.String,  # of the bytes that were answered
     },
     "watched": {
         **_CLOCKS,

@@ -9,12 +9,14 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from feature_repo.labels import LONG_WATCH_MS
+from feature_repo.videos import rows_of
 
 HISTORY = 20
 """How many watches a history remembers."""
@@ -69,11 +71,11 @@ def _ranges(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For each question, the user's first row and one past the last row known before the moment.
 
-    Moments become ranks, so (user, moment) fits one integer whatever the span of the log.
+    Moments become places in order of time, so (user, moment) fits one integer whatever the span of the log.
     """
     known = rows["known_time"].to_physical().to_numpy()
     people, user_codes = np.unique(rows["user_id"].to_numpy(), return_inverse=True)
-    moments = np.unique(known)
+    moments = np.sort(known)
     width = len(moments) + 1
     keys = user_codes * width + np.searchsorted(moments, known)
     asked = np.searchsorted(people, users)
@@ -117,7 +119,8 @@ def follows_before(
 
 def follows_creator(creator_ids: ArrayLike, followed: Iterable[int]) -> Column:
     """1 where the creator is among those the user follows now, else 0."""
-    return np.isin(np.asarray(creator_ids, np.int64), np.fromiter(followed, np.int64)).astype(np.float32)
+    ascending = np.fromiter(sorted(followed), np.int64)
+    return (rows_of(ascending, creator_ids) >= 0).astype(np.float32)
 
 
 @dataclass
@@ -139,18 +142,23 @@ class WatchHistory:
     ) -> None:
         """Remember a watch; the oldest beyond `size` is forgotten."""
         share = float(watched_share(watched_ms, np.nan if duration_ms is None else duration_ms))
-        mine = self._watches.setdefault(user_id, [])
-        insort(mine, (known_us, event_us, impression_id, video_id, share))
-        del mine[: -self.size]
+        self._remember(user_id, (known_us, event_us, impression_id, video_id, share))
 
     def extend(self, watched: pl.DataFrame) -> None:
         """Remember a table of watches, keeping only each user's last."""
         order = ["known_time", "event_time", "impression_id"]
         last = watched.sort(order).group_by("user_id", maintain_order=True).tail(self.size)
+        duration = last["duration_ms"].cast(pl.Float64).fill_null(float("nan"))
+        shares = watched_share(last["watched_ms"].to_numpy(), duration.to_numpy())
         times = [pl.col("known_time").to_physical(), pl.col("event_time").to_physical()]
-        rows = last.select("user_id", "video_id", "watched_ms", "duration_ms", *times, "impression_id")
-        for row in rows.iter_rows():
-            self.add(*row)
+        rows = last.select("user_id", *times, "impression_id", "video_id").iter_rows()
+        for (user_id, *watch), share in zip(rows, shares.tolist(), strict=True):
+            self._remember(user_id, (*watch, share))
+
+    def _remember(self, user_id: int, watch: tuple[int, int, int, int, float]) -> None:
+        mine = self._watches.setdefault(user_id, [])
+        insort(mine, watch)
+        del mine[: -self.size]
 
     def latest(self, user_id: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """(video ids newest first padded with -1, weights padded with 0), each of length `size`."""
@@ -161,9 +169,17 @@ class WatchHistory:
 
 
 def _weighted_share(weights: ArrayLike, had: ArrayLike, wanted: ArrayLike) -> Column:
-    weight = np.atleast_2d(np.asarray(weights, np.float32))
-    asked = np.asarray(wanted)
-    same = (np.atleast_2d(np.asarray(had)) == asked[:, None]) & (asked[:, None] >= 0)
+    weight, mine = np.atleast_2d(np.asarray(weights, np.float32)), np.atleast_2d(np.asarray(had))
+    asked = np.asarray(wanted, np.int64)
+    if len(weight) > 1:
+        return _shares(weight, mine, asked)
+    distinct = np.unique(mine)  # what is not among them has no share, so a request asks for few
+    shares = np.append(_shares(weight, mine, distinct), np.float32(0))
+    return shares[rows_of(distinct, asked)]
+
+
+def _shares(weight: Column, had: NDArray[Any], asked: NDArray[np.int64]) -> Column:
+    same = (had == asked[:, None]) & (asked[:, None] >= 0)
     total = weight.sum(axis=1)
     matching = np.where(same, weight, np.float32(0)).sum(axis=1)
     share: Column = np.divide(matching, total, out=np.zeros(len(matching), np.float32), where=total > 0)

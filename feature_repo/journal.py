@@ -1,22 +1,23 @@
 """Events the server acknowledged, durable before the acknowledgement, until the log absorbs them.
 
-Law: one event id has one body. The same id with the same body is a retry and is stored once; with another
-body it is a conflict, and nothing of its batch is stored. `known_time_us` is when we received it, so it is no
-part of the body. Only integers and strings are bound: importing Feast changes how SQLite stores a datetime
-anywhere in the process.
+Law: what `append` returned from is on disk, and so is all that was noted before it. One event id has one
+body. The same id with the same body is a retry and is stored once; with another body it is a conflict, and
+nothing of its batch is stored. `known_time_us` is when we received it, so it is no part of the body. Only
+integers and strings are bound: importing Feast changes how SQLite stores a datetime anywhere in the process.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
 import polars as pl
 
 from feature_repo.events import KINDS
@@ -34,6 +35,10 @@ create table if not exists events (
 );
 create table if not exists drained (upto integer not null);
 """
+PAGES = 10_000
+"""Where nobody checkpoints, a write does it when so many pages wait (40 MB)."""
+_INSERT = "insert into events (event_id, body_hash, body) values (?, ?, ?) on conflict do nothing"
+_FIND = "select body_hash from events where event_id = ?"
 
 
 class ConflictingEvent(ValueError):
@@ -69,29 +74,59 @@ class _Row:
 
 
 class Journal:
-    """An append-only SQLite table (WAL, synchronous=FULL); safe to share between threads."""
+    """An append-only SQLite table (WAL); safe to share between threads."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, patience_s: float = 30.0):
+        """`patience_s`: how long a write waits for another process that is writing."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._lock = threading.Lock()
-        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+        self._connection = sqlite3.connect(
+            path, check_same_thread=False, isolation_level=None, timeout=patience_s
+        )
         self._connection.execute("pragma journal_mode=wal")
-        self._connection.execute("pragma synchronous=full")
+        self._connection.execute(f"pragma wal_autocheckpoint={PAGES}")
         self._connection.executescript(_TABLES)
+        self._version = 0
+        """SQLite's number of commits by others; changes of our own do not move it."""
 
     def append(self, events: Sequence[Event]) -> Acknowledged:
         """Store the batch whole or not at all; returns once it is on disk."""
+        return self._written(events, "full")
+
+    def note(self, events: Sequence[Event]) -> Acknowledged:
+        """The same, but on disk only with the next `append`: the end of this process loses nothing of it, the
+        end of the machine only what nobody has told us anything about yet.
+        """
+        return self._written(events, "normal")
+
+    def _written(self, events: Sequence[Event], synchronous: str) -> Acknowledged:
         rows = [_row(event) for event in events]
         with self._lock:
+            self._connection.execute(f"pragma synchronous={synchronous}")
             self._connection.execute("begin immediate")
             try:
                 stored = sum(self._store(row) for row in rows)
+                self._connection.execute("commit")
             except BaseException:
-                self._connection.execute("rollback")
+                if self._connection.in_transaction:  # a full disk ends some transactions by itself
+                    self._connection.execute("rollback")
                 raise
-            self._connection.execute("commit")
         return Acknowledged(stored, len(rows) - stored)
+
+    def moved(self) -> bool:
+        """Whether another process stored something since this was last asked. Microseconds."""
+        with self._lock:
+            (version,) = self._connection.execute("pragma data_version").fetchone()
+            seen, self._version = self._version, version
+        return bool(version != seen)
+
+    def checkpoint(self) -> None:
+        """Move what was written into the main file, while others go on writing; a server does it aside, so
+        that nobody's request waits for the disk.
+        """
+        with closing(sqlite3.connect(self._path)) as aside:
+            aside.execute("pragma wal_checkpoint(passive)")
 
     def events(self, after: int = 0) -> list[Journaled]:
         """Everything stored with a number above `after`, in order of arrival."""
@@ -99,7 +134,7 @@ class Journal:
             found = self._connection.execute(
                 "select number, body from events where number > ? order by number", (after,)
             ).fetchall()
-        return [Journaled(number, json.loads(body)) for number, body in found]
+        return [Journaled(number, orjson.loads(body)) for number, body in found]
 
     def drained(self) -> int:
         """The number of the last event the log has absorbed; 0 before the first drain."""
@@ -128,17 +163,13 @@ class Journal:
 
     def _store(self, row: _Row) -> bool:
         """Whether the row is new; ConflictingEvent if its id is taken by another body."""
-        found = self._connection.execute(
-            "select body_hash from events where event_id = ?", (row.event_id,)
-        ).fetchone()
-        if found is None:
-            self._connection.execute(
-                "insert into events (event_id, body_hash, body) values (?, ?, ?)",
-                (row.event_id, row.body_hash, row.body),
-            )
-        elif found[0] != row.body_hash:
+        told = (row.event_id, row.body_hash, row.body)
+        if self._connection.execute(_INSERT, told).rowcount:
+            return True
+        found = self._connection.execute(_FIND, (row.event_id,)).fetchone()
+        if found[0] != row.body_hash:
             raise ConflictingEvent(row.event_id)
-        return found is None
+        return False
 
 
 def frame_of(kind: str, events: Iterable[Event]) -> pl.DataFrame:
@@ -165,9 +196,9 @@ def _append_new(log: EventLog, kind: str, rows: list[dict[str, Any]], part: str)
 def _row(event: Event) -> _Row:
     refuse_bad_event(event)
     said = {key: value for key, value in event.items() if key != "known_time_us" and value is not None}
-    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
-    body = json.dumps(dict(event), separators=(",", ":"))
-    return _Row(str(event["event_id"]), hashlib.sha256(canonical.encode()).hexdigest(), body)
+    canonical = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+    body = orjson.dumps(dict(event)).decode()
+    return _Row(str(event["event_id"]), hashlib.sha256(canonical).hexdigest(), body)
 
 
 def _by_kind(waiting: Iterable[Journaled]) -> dict[str, list[dict[str, Any]]]:

@@ -61,6 +61,7 @@ def events_between(log: EventLog, start_us: int, end_us: int, known_before_us: i
     last_us = end_us + max(WINDOWS_US.values())
     served = log.read("served", start_us, end_us, known_before_us, (*_SERVED, "event_time", "known_time"))
     clocks = ("impression_id", "event_time", "known_time")
+    made = ("video_id", "creator_id", "topic")
     return {
         "served": served,
         "watched": log.read(
@@ -68,7 +69,7 @@ def events_between(log: EventLog, start_us: int, end_us: int, known_before_us: i
         ),
         "reacted": log.read("reacted", None, last_us, known_before_us, (*clocks, "reaction")),
         "followed": log.read("followed", None, last_us, known_before_us, clocks),
-        "uploaded": log.read("uploaded", None, None, known_before_us, ("video_id", "creator_id", "topic")),
+        "uploaded": log.read("uploaded", None, None, known_before_us, (*made, "known_time")),
     }
 
 
@@ -188,7 +189,8 @@ def _seen(events: Events, start_us: int, end_us: int, known_us: int) -> pl.DataF
     served = events["served"].filter((moment >= start_us) & (moment < end_us) & _known(known_us))
     watched = events["watched"].filter(_known(known_us)).rename({"event_time": "watched_time"})
     watched = watched.select("impression_id", "watched_time", "watched_ms", "duration_ms")
-    made = events["uploaded"].select("video_id", "creator_id", "topic").unique("video_id", keep="first")
+    uploaded = events["uploaded"].filter(_known(known_us))
+    made = uploaded.select("video_id", "creator_id", "topic").unique("video_id", keep="first")
     joined = (
         served.select(*_SERVED, "event_time")
         .unique("impression_id", keep="first", maintain_order=True)

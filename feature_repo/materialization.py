@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -74,6 +75,7 @@ def packed(view: View, rows: pl.DataFrame) -> Rows:
     return rows_of_columns(schema_of(view), columns, since_us, rows["until_us"].to_numpy())
 
 
+@cache
 def schema_of(view: View) -> Schema:
     """How a row of the view is packed: float32, and int64 for moments."""
     kinds = tuple((feature.name, "<i8" if feature.integer else "<f4") for feature in view.features)

@@ -101,6 +101,8 @@ class VideoMirror:
         known = rows >= 0
         if not len(self.video_ids):
             return {n: np.full(len(rows), _DEFAULT[n], c.dtype) for n, c in self.columns.items()}
+        if known.all():
+            return {n: c[rows] for n, c in self.columns.items()}
         return {n: np.where(known, c[rows], c.dtype.type(_DEFAULT[n])) for n, c in self.columns.items()}
 
 

@@ -17,7 +17,7 @@ import polars as pl
 
 from feature_repo.catalogue import STATS, USER_STATS, USER_TOPIC_STATS, View, view_named
 from feature_repo.events import KINDS
-from feature_repo.facts import COUNTED, Ints
+from feature_repo.facts import COUNTED, Facts, Ints
 from feature_repo.log import EventLog
 from feature_repo.materialization import read_loaded, schema_of
 from feature_repo.packed_rows import rows_of_columns
@@ -25,7 +25,7 @@ from feature_repo.packed_tables import PackedTables
 from feature_repo.places import Places
 from feature_repo.schemas import key_of
 from feature_repo.steps import table_keys
-from feature_repo.store import open_tables
+from feature_repo.store import open_guarded_tables
 from feature_repo.streams import FeatureStream, keys_of
 
 log = logging.getLogger("feature_repo.online_writer")
@@ -44,19 +44,28 @@ class OnlineWriter:
     """Writes that the store did not take."""
     _due: dict[str, set[int]] = field(default_factory=lambda: {view.name: set() for view in STATS})
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the store lacks something it did not take: it is not the as-of join of any moment then."""
+        return any(self._due.values())
+
     @classmethod
     def from_log(cls, places: Places, log: EventLog, now_us: int) -> OnlineWriter:
         """Over what the log knows; what changed since the store was last loaded is due."""
         loaded = read_loaded(places)
         told_us = loaded.until_us if loaded else now_us
-        return cls(FeatureStream.from_log(log, now_us, told_us), open_tables(places))
+        return cls(FeatureStream.from_log(log, now_us, told_us), open_guarded_tables(places))
+
+    def hear(self, events: Sequence[Mapping[str, Any]]) -> Facts | None:
+        """Count events that just became known; None if there is nothing to count."""
+        tables = tables_of(events)
+        return self.stream.update(tables) if tables else None
 
     def absorb(self, events: Sequence[Mapping[str, Any]], now_us: int) -> None:
         """Count events that just became known, and write what they say of people."""
-        tables = tables_of(events)
-        if not tables:
+        facts = self.hear(events)
+        if facts is None:
             return
-        facts = self.stream.update(tables)
         for view in AT_ONCE:
             self._write(view, keys_of(facts, view), now_us)
 

@@ -54,8 +54,8 @@ redis.call('del', KEYS[1], KEYS[2])
 class RedisRows:
     """Bytes by view and key; safe to share between threads, which share a pool of connections."""
 
-    def __init__(self, url: str, project: str):
-        self._redis = _connected(url)
+    def __init__(self, url: str, project: str, patience_s: float | None = None):
+        self._redis = _connected(url, patience_s)
         self._project = project
 
     def create(self, view: str) -> None:
@@ -114,11 +114,11 @@ class RedisRows:
         return f"packed:{self._project}:{view}:".encode()
 
 
-def _connected(url: str) -> Any:
+def _connected(url: str, patience_s: float | None) -> Any:
     try:
         redis = import_module("redis")
     except ImportError as missing:
         raise ImportError(
             f"{url} needs redis-py, which is not installed; install the extra: fourplanes[redis]."
         ) from missing
-    return redis.Redis.from_url(url)
+    return redis.Redis.from_url(url, socket_timeout=patience_s, socket_connect_timeout=patience_s)

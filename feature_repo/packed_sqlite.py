@@ -21,7 +21,13 @@ from feature_repo.packed_rows import moments_of
 BOUND = 16_384
 """Keys per statement; SQLite binds 32,766 variables at most."""
 
-_SETTINGS = ("journal_mode=wal", "synchronous=normal", "cache_size=-32768", "mmap_size=268435456")
+_SETTINGS = (
+    "journal_mode=wal",
+    "synchronous=normal",
+    "cache_size=-32768",
+    "mmap_size=268435456",
+    "wal_autocheckpoint=10000",
+)
 _STORE = """
 create table if not exists packed_views (
     project text not null,
@@ -49,15 +55,17 @@ _MARK = """
 insert into packed_views (project, view, version, newest_us) values (?, ?, ?, ?)
 on conflict do update set version = excluded.version, newest_us = max(newest_us, excluded.newest_us)
 """
+PATIENCE_S = 30.0
+"""How long to wait for a lock somebody else holds."""
 _LATEST = "select coalesce(max(version), 0) from packed_views where project = ?"
 
 
 class SqliteRows:
     """Bytes by view and key. Views are named by project and view together; safe to share between threads."""
 
-    def __init__(self, path: Path, project: str):
+    def __init__(self, path: Path, project: str, patience_s: float = PATIENCE_S):
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._project = path, project
+        self._path, self._project, self._patience_s = path, project, patience_s
         self._mine = threading.local()
         self._lock = threading.Lock()
         self._opened: weakref.WeakSet[_Connection] = weakref.WeakSet()
@@ -150,7 +158,11 @@ class SqliteRows:
 
     def _connect(self) -> sqlite3.Connection:
         made = sqlite3.connect(
-            self._path, timeout=30, isolation_level=None, check_same_thread=False, factory=_Connection
+            self._path,
+            timeout=self._patience_s,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=_Connection,
         )
         for setting in _SETTINGS:
             made.execute(f"pragma {setting}")

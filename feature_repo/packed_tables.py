@@ -88,10 +88,15 @@ class PackedTables:
 
 def open_packed(where: str | Path, project: str) -> PackedTables:
     """The packed rows of a project in a SQLite file, or in Redis if `where` is a redis:// address."""
+    return PackedTables(open_rows(where, project))
+
+
+def open_rows(where: str | Path, project: str, patience_s: float | None = None) -> StoredRows:
+    """The same rows as bytes; a store that keeps us waiting longer than this fails instead."""
     if str(where).startswith(("redis://", "rediss://", "unix://")):
         from feature_repo.packed_redis import RedisRows
 
-        return PackedTables(RedisRows(str(where), project))
-    from feature_repo.packed_sqlite import SqliteRows
+        return RedisRows(str(where), project, patience_s)
+    from feature_repo.packed_sqlite import PATIENCE_S, SqliteRows
 
-    return PackedTables(SqliteRows(Path(where), project))
+    return SqliteRows(Path(where), project, PATIENCE_S if patience_s is None else patience_s)

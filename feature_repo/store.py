@@ -15,7 +15,8 @@ import polars as pl
 
 from feature_repo.catalogue import DEFAULTS, PROJECT, SERVICE, VIEWS
 from feature_repo.clock import INSTANT
-from feature_repo.packed_tables import PackedTables, open_packed
+from feature_repo.guarded_rows import PATIENCE_S, guarded
+from feature_repo.packed_tables import PackedTables, open_packed, open_rows
 from feature_repo.places import Places
 from feature_repo.reports import write_text_atomically
 from feature_repo.steps import read_manifest
@@ -52,8 +53,13 @@ def open_store(places: Places) -> FeatureStore:
 
 
 def open_tables(places: Places) -> PackedTables:
-    """The online store's rows as arrays: the door serving uses."""
+    """The online store's rows as arrays, for those who can wait for it."""
     return open_packed(places.online, PROJECT)
+
+
+def open_guarded_tables(places: Places) -> PackedTables:
+    """The same for a server, which cannot: a store that is slow or gone is left alone for a while."""
+    return PackedTables(guarded(open_rows(places.online, PROJECT, PATIENCE_S)))
 
 
 def apply(places: Places) -> FeatureStore:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -57,17 +59,35 @@ class VideoCatalog:
     def __len__(self) -> int:
         return len(self.video_ids)
 
+    @cached_property
+    def by_upload(self) -> NDArray[np.int64]:
+        """Rows in order of upload."""
+        return np.argsort(self.uploaded_us, kind="stable")
+
+    @cached_property
+    def by_creator(self) -> NDArray[np.int64]:
+        """Rows in order of creator, each one's newest first."""
+        return np.lexsort((-self.uploaded_us, self.creator_ids))
+
     def rows_of(self, video_ids: ArrayLike) -> NDArray[np.int64]:
         """The row of each id, -1 where the video is unknown."""
         return rows_of(self.video_ids, video_ids)
 
     def creators_of(self, video_ids: ArrayLike) -> NDArray[np.int64]:
         """The creator of each id, -1 where the video is unknown."""
-        return _taken(self.creator_ids, self.rows_of(video_ids))
+        return self.creators_at(self.rows_of(video_ids))
 
     def topics_of(self, video_ids: ArrayLike) -> NDArray[np.int64]:
         """The topic of each id, -1 where video or topic is unknown."""
-        return _taken(self.topics.astype(np.int64), self.rows_of(video_ids))
+        return self.topics_at(self.rows_of(video_ids))
+
+    def creators_at(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The creator of each row that `rows_of` found, -1 at row -1."""
+        return _taken(self.creator_ids, rows)
+
+    def topics_at(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The topic of each row that `rows_of` found, -1 where unknown and at row -1."""
+        return _taken(self.topics, rows)
 
 
 def rows_of(sorted_ids: NDArray[np.int64], ids: ArrayLike) -> NDArray[np.int64]:
@@ -75,14 +95,14 @@ def rows_of(sorted_ids: NDArray[np.int64], ids: ArrayLike) -> NDArray[np.int64]:
     wanted = np.asarray(ids, np.int64)
     if not len(sorted_ids):
         return np.full(wanted.shape, -1, np.int64)
-    rows = np.searchsorted(sorted_ids, wanted).clip(0, len(sorted_ids) - 1)
+    rows = np.minimum(np.searchsorted(sorted_ids, wanted), len(sorted_ids) - 1)
     return np.where(sorted_ids[rows] == wanted, rows, -1)
 
 
-def _taken(values: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+def _taken(values: NDArray[np.integer[Any]], rows: NDArray[np.int64]) -> NDArray[np.int64]:
     if not len(values):
         return np.full(rows.shape, -1, np.int64)
-    return np.where(rows >= 0, values[rows], -1)
+    return np.where(rows >= 0, values[rows].astype(np.int64), -1)
 
 
 def _removals(video_ids: NDArray[np.int64], removed: pl.DataFrame) -> NDArray[np.int64]:

@@ -1,57 +1,59 @@
 """Sums over sliding windows, exactly, at any moment: the definition, and the one-pass form for whole logs.
 
 Law: at moment t a fact counts in a window iff known_us < t <= event_us + window. `sums_now` says that fact by
-fact, for some entities at one moment, and is what serving runs. `sums_at` and `step_moments` answer the same
-for every entity in one pass: a fact enters after it was known and leaves after its window, so a running sum
-moves forward with two pointers. Amounts are whole numbers, so what leaves cancels what entered and nothing is
-left behind.
+fact, for some entities at one moment, and is what serving runs. `sums_at`, `sums_before` and `step_moments`
+answer the same for every entity in one pass: a fact enters after it was known and leaves after its window, so
+a running sum moves forward with two pointers. Amounts are whole numbers, so what leaves cancels what entered
+and nothing is left behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, TypeVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from feature_repo.catalogue import PRIORS, STRENGTH, UNITS, Feature, View, view_named
 from feature_repo.clock import NEVER_US
-from feature_repo.facts import EVENTS, Facts
+from feature_repo.facts import EVENTS, Amounts, Facts
+from feature_repo.orders import compiled, in_order, numbered
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
 class Keyed:
-    """The facts of one view in order of (key, known_us): `codes[i]` is the place of its key in `keys`."""
+    """Facts of one view in order of (key, known_us): `codes[i]` is the place of its key in `keys`."""
 
     keys: Ints  # distinct, ascending
     codes: Ints
+    rows: Ints  # where each is in `amounts`, and was among the facts given
     event_us: Ints
     known_us: Ints
-    amounts: NDArray[np.int32]
+    amounts: Amounts
 
     @classmethod
     def of(cls, facts: Facts, view: View) -> Keyed:
         """Facts that have the view's keys and count for one of its events; one that no window ever counts is
         left out.
         """
-        keys, known_us = facts.keys_for(view), facts.known_for(view)
-        ever = known_us < facts.event_us + max(view.windows_us)
-        kept = np.flatnonzero(ever & counts_in(facts, view))
-        distinct, codes = np.unique(keys[kept], return_inverse=True)
-        order = in_order(codes, known_us[kept], len(distinct))
-        rows = kept[order]
-        amounts = np.ascontiguousarray(facts.amounts[rows])
-        return cls(distinct, codes[order], facts.event_us[rows], known_us[rows], amounts)
+        ever = facts.known_for(view) < facts.event_us + max(view.windows_us)
+        return cls.among(facts, view, np.flatnonzero(ever & counts_in(facts, view)))
+
+    @classmethod
+    def among(cls, facts: Facts, view: View, rows: Ints) -> Keyed:
+        """The facts of these rows, all of which have the view's keys."""
+        distinct, codes = numbered(facts.keys_for(view)[rows])
+        known_us = facts.known_for(view)
+        order = in_order(codes, known_us[rows], len(distinct))
+        rows = rows[order]
+        return cls(distinct, codes[order], rows, facts.event_us[rows], known_us[rows], facts.amounts)
 
     @cached_property
     def by_event(self) -> Ints:
@@ -62,13 +64,6 @@ class Keyed:
     def starts(self) -> Ints:
         """Where each key's rows begin; one more for the end."""
         return np.searchsorted(self.codes, np.arange(len(self.keys) + 1))
-
-
-def in_order(codes: Ints, moments_us: Ints, keys: int) -> Ints:
-    """The rows in order of (code, moment), codes being below `keys`; equal ones in any order."""
-    found = np.empty(len(codes), np.int64)
-    _by_code(codes, np.argsort(moments_us), np.zeros(keys + 1, np.int64), found)
-    return found
 
 
 def counts_in(facts: Facts, view: View) -> NDArray[np.bool_]:
@@ -97,12 +92,39 @@ def sums_at(facts: Keyed, codes: Ints, moments_us: Ints, windows: Sequence[int],
 
     What is asked must be in order of (code, moment).
     """
-    found = np.zeros((len(codes), len(wanted)), np.int64)
     asked = np.searchsorted(codes, np.arange(len(facts.keys) + 1))
-    wide = np.asarray(windows, np.int64)
-    _sums_at(facts.starts, facts.event_us, facts.known_us, facts.amounts, facts.by_event, asked, moments_us,
-             wide, wanted, found)  # fmt: skip
+    found = np.zeros((len(codes), len(wanted)), np.int64)
+    _ask(facts, asked, moments_us, np.arange(len(codes)), windows, wanted, found)
     return found
+
+
+def sums_before(facts: Facts, view: View, windows: Sequence[int], wanted: Ints) -> Ints:
+    """int64[n, wanted]: the sums of each fact's own key at its event, as if it asked at that moment.
+
+    A fact without the view's keys has none. Facts in order of event are sorted no second time to ask.
+    """
+    keyed = Keyed.among(facts, view, np.flatnonzero(facts.keys_for(view) >= 0))
+    found = np.zeros((len(facts), len(wanted)), np.int64)
+    moments_us, rows = keyed.event_us[keyed.by_event], keyed.rows[keyed.by_event]
+    _ask(keyed, keyed.starts, moments_us, rows, windows, wanted, found)
+    return found
+
+
+def _ask(
+    facts: Keyed,
+    asked: Ints,
+    moments_us: Ints,
+    places: Ints,
+    windows: Sequence[int],
+    wanted: Ints,
+    found: Ints,
+) -> None:
+    """Answers to moments `asked[code]` to `asked[code + 1]` of each key, written where `places` says."""
+    wide = np.asarray(windows, np.int64)
+    events, columns = np.unique(wanted[:, 1], return_inverse=True)
+    wanted = np.stack([wanted[:, 0], columns], axis=1)
+    _sums_at(facts.starts, facts.event_us, facts.known_us, facts.amounts, facts.rows, facts.by_event, asked,
+             moments_us, places, wide, events, wanted, found)  # fmt: skip
 
 
 def step_moments(facts: Keyed, windows: Sequence[int], horizon_us: int) -> tuple[Ints, Ints]:
@@ -165,13 +187,7 @@ def _ingredients(feature: Feature) -> tuple[str, ...]:
     return (feature.event, "impressions") if feature.kind == "rate" else (feature.event,)
 
 
-def _compiled(function: Function) -> Function:
-    """The same function as machine code, kept on disk; it lets other threads run meanwhile."""
-    made: Function = njit(cache=True, nogil=True)(function)
-    return made
-
-
-@_compiled
+@compiled
 def _values(
     sums: Ints,
     amount: Ints,
@@ -192,7 +208,7 @@ def _values(
             found[row, feature] = value
 
 
-@_compiled
+@compiled
 def _changes(codes: Ints, sums: Ints, found: Mask) -> None:
     """Where a sum differs from that of the moment before; before a key's first, all sums are zero."""
     for row in range(len(codes)):
@@ -205,23 +221,11 @@ def _changes(codes: Ints, sums: Ints, found: Mask) -> None:
                 break
 
 
-@_compiled
-def _by_code(codes: Ints, rows: Ints, ends: Ints, found: Ints) -> None:
-    """Rows one code after the other, each code's in the order they came: two passes instead of a sort."""
-    for code in codes:
-        ends[code + 1] += 1
-    for code in range(len(ends) - 1):
-        ends[code + 1] += ends[code]
-    for row in rows:
-        found[ends[codes[row]]] = row
-        ends[codes[row]] += 1
-
-
-@_compiled
+@compiled
 def _sums_now(
     event_us: Ints,
     known_us: Ints,
-    amounts: NDArray[np.int32],
+    amounts: Amounts,
     rows: Ints,
     starts: Ints,
     now_us: int,
@@ -250,47 +254,60 @@ def _sums_now(
                     since_us[n] = max(since_us[n], leaves)
 
 
-@_compiled
+@compiled
 def _sums_at(
     starts: Ints,
     event_us: Ints,
     known_us: Ints,
-    amounts: NDArray[np.int32],
+    amounts: Amounts,
+    rows: Ints,
     by_event: Ints,
     asked: Ints,
     moments_us: Ints,
+    places: Ints,
     windows: Ints,
+    events: Ints,
     wanted: Ints,
     found: Ints,
 ) -> None:
-    """For each key: move forward through its moments, add what became known, take away what has left."""
-    sums = np.zeros((len(windows), amounts.shape[1]), np.int64)
+    """For each key that is asked: move forward through its moments, add what became known, take away what
+    has left. Its amounts are brought together first, from wherever they are.
+    """
+    sums = np.zeros((len(windows), len(events)), np.int64)
     leaving = np.zeros(len(windows), np.int64)
+    most = np.diff(starts).max() if len(starts) > 1 else 0
+    mine = np.empty((most, len(events)), amounts.dtype)
     for code in range(len(starts) - 1):
         first, end = starts[code], starts[code + 1]
+        if asked[code] == asked[code + 1]:
+            continue
+        for fact in range(first, end):
+            for e in range(len(events)):
+                mine[fact - first, e] = amounts[rows[fact], events[e]]
         entering = first
         leaving[:] = first
         sums[:] = 0
-        for row in range(asked[code], asked[code + 1]):
-            now_us = moments_us[row]
+        for ask in range(asked[code], asked[code + 1]):
+            now_us = moments_us[ask]
             while entering < end and known_us[entering] < now_us:
                 for w in range(len(windows)):
                     if known_us[entering] < event_us[entering] + windows[w]:
-                        for e in range(amounts.shape[1]):
-                            sums[w, e] += amounts[entering, e]
+                        for e in range(len(events)):
+                            sums[w, e] += mine[entering - first, e]
                 entering += 1
             for w in range(len(windows)):
                 while leaving[w] < end and event_us[by_event[leaving[w]]] + windows[w] < now_us:
                     fact = by_event[leaving[w]]
                     if known_us[fact] < event_us[fact] + windows[w]:
-                        for e in range(amounts.shape[1]):
-                            sums[w, e] -= amounts[fact, e]
+                        for e in range(len(events)):
+                            sums[w, e] -= mine[fact - first, e]
                     leaving[w] += 1
-            for place in range(len(wanted)):
-                found[row, place] = sums[wanted[place, 0], wanted[place, 1]]
+            answer = found[places[ask]]
+            for pair in range(len(wanted)):
+                answer[pair] = sums[wanted[pair, 0], wanted[pair, 1]]
 
 
-@_compiled
+@compiled
 def _step_moments(
     starts: Ints,
     event_us: Ints,

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import warnings
+from typing import Any
 
 from feature_repo.processes import exit_code
 
@@ -25,6 +26,7 @@ VERBS = {
     "audit-leakage": "look for the future, and for labels, among the features of the training snapshot",
     "evaluate": "measure the champion on the days held out",
     "rollback": "move the champion alias back to the champion before",
+    "canary": "let the challenger serve a --share of the people; 0 stops it",
     "train": "every verb above from ingest to promote, in order",
 }
 
@@ -40,6 +42,7 @@ NEXT = {
     "audit-leakage": "make audit-parity",
     "evaluate": "make monitor",
     "rollback": "make monitor",
+    "canary": "make monitor",
     "train": "make serve",
 }
 
@@ -69,26 +72,32 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("verb", choices=list(VERBS), metavar="verb")
     made.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    made.add_argument("--share", type=float, help="canary: share of the people, 0 to 1 (default: only show)")
+    made.add_argument("--version", type=int, help="canary: make this version challenger first")
     return made
 
 
 def main(argv: list[str]) -> int:
     """Run one verb; 0 when it did its work, 1 with a sentence when it could not."""
-    asked = parser().parse_args(argv)
+    made = parser()
+    asked = made.parse_args(argv)
+    options = {"share": asked.share, "version": asked.version} if asked.verb == "canary" else {}
+    if not options and (asked.share, asked.version) != (None, None):
+        made.error(f"--share and --version are canary's, not {asked.verb}'s")
     quieten()
     started = time.perf_counter()
     stopped = "stopped; what was half done is deleted by the next run."
-    return exit_code(asked.verb, lambda: _run(asked.verb, asked.quiet, started), stopped)
+    return exit_code(asked.verb, lambda: _run(asked.verb, asked.quiet, started, options), stopped)
 
 
-def _run(verb: str, quiet: bool, started: float) -> int:
+def _run(verb: str, quiet: bool, started: float, options: dict[str, Any]) -> int:
     from feature_repo.reports import write_report
     from pipelines.plan import plan_from_environment
     from pipelines.shell import Told, flat
 
     plan, told = plan_from_environment(), Told(quiet)
     module = importlib.import_module(f"pipelines.{verb.replace('-', '_')}")
-    figures = module.run(plan, told)
+    figures = module.run(plan, told, **options)
     if not hasattr(module, "closing"):  # verbs with many figures print their own, shorter table
         told.table(verb, ("figure", "value"), flat(figures))
     report = write_report(plan.run, verb, {**figures, "seconds": time.perf_counter() - started})

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.asides import done_aside
 from pipelines.plan import Plan
 from pipelines.shell import Told
 from pipelines.stages import read_json, write_json
@@ -40,6 +43,8 @@ def _write(plan: Plan, told: Told, folder: Path) -> None:
     from feature_repo.store import apply
 
     told.say("the steps of every feature view…")
-    written = writer(plan.run.engine)(plan.log, plan.run.places.features, plan.log_end_us)
+    write_steps = writer(plan.run.engine)
+    with done_aside(partial(import_module, "feature_repo.feast_objects")):  # Feast takes seconds
+        written = write_steps(plan.log, plan.run.places.features, plan.log_end_us)
     apply(plan.run.places)
     write_json(folder / "figures.json", {"until_us": written.until_us, "rows": dict(written.rows)})

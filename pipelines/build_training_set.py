@@ -32,10 +32,10 @@ from feature_repo.places import Places
 from feature_repo.videos import VideoCatalog
 from pipelines.plan import Plan
 from pipelines.shell import Told
-from pipelines.splits import WITHOUT_SLATES, Window
+from pipelines.splits import WITHOUT_SLATES
 from pipelines.stages import file_digest, read_json, write_json
 from pipelines.train_towers import load as load_towers
-from pipelines.watches import history_of, labels_of, profiles_of
+from pipelines.watches import history_of, labels_of_each, profiles_of
 from serving.towers import Towers, scores
 
 SNAPSHOT = "snapshot.parquet"
@@ -74,17 +74,14 @@ def history_columns(
     log: EventLog, catalog: VideoCatalog, histories: Histories, table: pl.DataFrame
 ) -> dict[str, npt.NDArray[np.float32]]:
     """The columns of catalogue.HISTORY_FEATURES."""
-    shape = histories.video_ids.shape
-    flat = histories.video_ids.ravel()
-    topics, creators = catalog.topics_of(flat).reshape(shape), catalog.creators_of(flat).reshape(shape)
-    videos = table["video_id"].to_numpy()
-    mine = catalog.creators_of(videos)
-    times = table["event_time"].to_physical().to_numpy()
+    had, asked = (catalog.rows_of(videos) for videos in (histories.video_ids, table["video_id"].to_numpy()))
+    topics, creators = catalog.topics_at(asked), catalog.creators_at(asked)
+    users, times = table["user_id"].to_numpy(), table["event_time"].to_physical().to_numpy()
     return {
         "history_size": histories.sizes,
-        "history_topic_share": history_topic_share(histories.weights, topics, catalog.topics_of(videos)),
-        "history_creator_share": history_creator_share(histories.weights, creators, mine),
-        "follows_creator": follows_before(log.read("followed"), table["user_id"].to_numpy(), mine, times),
+        "history_topic_share": history_topic_share(histories.weights, catalog.topics_at(had), topics),
+        "history_creator_share": history_creator_share(histories.weights, catalog.creators_at(had), creators),
+        "follows_creator": follows_before(log.read("followed"), users, creators, times),
     }
 
 
@@ -114,7 +111,9 @@ def _refuse_lost_rows(table: pl.DataFrame, stored: pl.DataFrame) -> None:
 
 def snapshot(plan: Plan, towers: Towers) -> tuple[pl.DataFrame, DurationQuantiles]:
     """All ranker rows with labels, split and matrix columns, and watch-time quantiles of the train rows."""
-    parts = [labelled(plan, name, window) for name, window in plan.splits.ranker]
+    names, windows = zip(*plan.splits.ranker, strict=True)
+    known = labels_of_each(plan.log, windows)
+    parts = [labelled(plan, name, rows) for name, rows in zip(names, known, strict=True)]
     quantiles = fitted_quantiles(parts[0])
     table = with_watch_quantile(pl.concat(parts), quantiles)
     catalog = VideoCatalog.from_log(plan.log)
@@ -123,10 +122,10 @@ def snapshot(plan: Plan, towers: Towers) -> tuple[pl.DataFrame, DurationQuantile
     return table.rename({"surface": "served_surface"}).with_columns(features), quantiles
 
 
-def labelled(plan: Plan, split: str, window: Window) -> pl.DataFrame:
-    """Labels of one split as they were known at its end, with the moment each row is asked about."""
-    rows = labels_of(plan.log, window).filter(learnable(plan.run.logs))
-    return rows.with_columns(asked_time(plan, split), pl.lit(split).alias("split"))
+def labelled(plan: Plan, split: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of one split that are learned from, with the moment each is asked about."""
+    learned = rows.filter(learnable(plan.run.logs))
+    return learned.with_columns(asked_time(plan, split), pl.lit(split).alias("split"))
 
 
 def asked_time(plan: Plan, split: str) -> pl.Expr:

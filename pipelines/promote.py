@@ -112,7 +112,7 @@ def _decided(
 
 def _words(version: int, release_id: str, refused: tuple[Verdict, ...], rolled_back: bool, now: int) -> str:
     if rolled_back:
-        return f"version {version} was rolled back by hand and stays so. Champion: version {now}."
+        return f"version {version} was rolled back and stays so. Champion: version {now}."
     if not refused:
         return f"version {version} ({release_id}) is champion."
     stays = f"champion stays version {now}" if now else "there is no champion yet"

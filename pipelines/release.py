@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from feature_repo.catalogue import SERVICE
 from feature_repo.matrix import COLUMNS, matrix_hash
 from feature_repo.reports import git_commit
 from feature_repo.videos import VideoCatalog
+from pipelines.asides import done_aside
 from pipelines.build_training_set import SNAPSHOT
 from pipelines.cards import data_card, model_card
 from pipelines.measures import (
@@ -203,7 +205,10 @@ def flat_metrics(figures: Mapping[str, Any], prefix: str = "") -> dict[str, floa
 
 def run(plan: Plan, told: Told) -> dict[str, Any]:
     """Make the release, or find it made, and see that the registry holds it."""
+    from serving import registry
+
     trained = Trained.of(plan)
-    artifact = plan.release.made(plan.work, lambda folder: write(trained, told, folder))
+    with done_aside(partial(registry.client, plan.run.places)):  # MLflow and its tables take seconds
+        artifact = plan.release.made(plan.work, lambda folder: write(trained, told, folder))
     version = registered(trained, artifact)
     return {"reused": artifact.reused, "version": version, **read_json(artifact.path / "figures.json")}

@@ -4,6 +4,7 @@ about.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,8 +44,14 @@ class People:
 
 def labels_of(log: EventLog, window: Window) -> pl.DataFrame:
     """Labels of the impressions served in a window, as they were known at its end."""
-    span = (window.start_us, window.end_us, window.end_us)
-    return labels(events_between(log, *span), *span)
+    return labels_of_each(log, (window,))[0]
+
+
+def labels_of_each(log: EventLog, windows: Sequence[Window]) -> list[pl.DataFrame]:
+    """Labels of each window as they were known at that window's end; the log is read once for all."""
+    start_us, end_us = windows[0].start_us, windows[-1].end_us
+    events = events_between(log, start_us, end_us, end_us)
+    return [labels(events, window.start_us, window.end_us, window.end_us) for window in windows]
 
 
 def liked(table: pl.DataFrame) -> pl.DataFrame:

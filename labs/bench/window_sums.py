@@ -23,7 +23,7 @@ from feature_repo.catalogue import USER_STATS, VIDEO_STATS, View
 from feature_repo.clock import DAY_US, HOUR_US
 from feature_repo.facts import EVENTS, NOBODY, Facts, Known, Makers
 from feature_repo.streams import FeatureStream
-from feature_repo.windows import Keyed, formula, in_order, sums_at
+from feature_repo.windows import formula, sums_before
 
 Ints = NDArray[np.int64]
 Arm = Callable[[Facts, View], Ints]
@@ -80,13 +80,8 @@ def facts_of(rng: np.random.Generator, size: Size) -> Facts:
 
 
 def ours(facts: Facts, view: View) -> Ints:
-    """Sorting twice included: the facts, and the moments that ask."""
-    keyed, asked = Keyed.of(facts, view), facts.keys_for(view)
-    codes = np.searchsorted(keyed.keys, asked)
-    order = in_order(codes, facts.event_us, len(keyed.keys))
-    found = np.empty((len(facts), len(WANTED)), np.int64)
-    found[order] = sums_at(keyed, codes[order], facts.event_us[order], WINDOWS_US, WANTED)
-    return found
+    """One pass over the facts in order, which ask as they enter."""
+    return sums_before(facts, view, WINDOWS_US, WANTED)
 
 
 def with_polars(facts: Facts, view: View) -> Ints:

@@ -212,10 +212,10 @@ def test_rows_pushed_offline_are_joined_from_then_on(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*"))
 
 
-def test_the_two_files_can_be_copied_into_another_repository(tmp_path: Path) -> None:
+def test_the_three_files_can_be_copied_into_another_repository(tmp_path: Path) -> None:
     package = tmp_path / "lifted"
     package.mkdir()
-    for name in ("asof_store.py", "asof_join.py"):
+    for name in ("asof_store.py", "asof_join.py", "asof_search.py"):
         shutil.copy(Path(feature_repo.asof_store.__file__).with_name(name), package)
     script = (
         "import sys; from lifted.asof_store import AsOfOfflineStoreConfig as C; print(C().type);"

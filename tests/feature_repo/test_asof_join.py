@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import feature_repo.asof_join
-from feature_repo.asof_join import INSTANT, Join, answers, as_of, files_of, keys_between
+import feature_repo.asof_search
+from feature_repo.asof_join import INSTANT, Join, as_of, files_of, keys_between
 
 Told = tuple[int | None, int | None, int | None, int | None]
 """A feature row: two keys, event time, how much later it was created; a null is written as a null."""
@@ -104,21 +105,6 @@ def test_an_answer_is_the_newest_row_that_could_be_known(
     (found,) = as_of(asks(asked), a_join(path, keys, ttl_us), known_only)
 
     assert found.to_list() == [by_hand(table, row, keys, ttl_us, known_only) for row in asked]
-
-
-@given(told_rows, asked_rows, st.integers(1, 5))
-@settings(max_examples=60, deadline=None)
-def test_rows_joined_a_few_at_once_have_the_same_answers(
-    tmp_path_factory: pytest.TempPathFactory, told: list[Told], asked: list[Asked], at_once: int
-) -> None:
-    join, rows = a_join(a_source(tmp_path_factory.getbasetemp(), told)), asks(asked)
-
-    few, whole = (
-        next(answers(rows.drop("asked_at"), rows["asked_at"], [join], True, at_once=n))
-        for n in (at_once, 10**6)
-    )
-
-    assert few.to_list() == whole.to_list()
 
 
 def test_a_correction_answers_only_once_it_was_created(tmp_path: Path) -> None:
@@ -244,8 +230,12 @@ def test_the_keys_between_two_moments_are_those_with_a_row_then(tmp_path: Path) 
 
 
 def test_the_join_needs_nothing_of_this_project() -> None:
-    tree = ast.parse(Path(feature_repo.asof_join.__file__).read_text("utf-8"))
-    from_where = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    named = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    named = set()
+    for module in (feature_repo.asof_join, feature_repo.asof_search):
+        for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                named.add(str(node.module).split(".")[0])
+            if isinstance(node, ast.Import):
+                named |= {alias.name.split(".")[0] for alias in node.names}
 
-    assert {str(name).split(".")[0] for name in from_where | named} - sys.stdlib_module_names == {"polars"}
+    assert named - sys.stdlib_module_names == {"polars", "numpy", "numba", "asof_search"}

@@ -114,3 +114,21 @@ def test_a_follow_counts_strictly_after_it_was_known() -> None:
 
 def test_follows_now_are_those_of_the_set() -> None:
     assert follows_creator([1, 2, 3], {3, 1}).tolist() == [1.0, 0.0, 1.0]
+
+
+@given(
+    st.lists(st.tuples(st.integers(-1, 4), st.floats(0, 1, width=32)), min_size=1, max_size=20),
+    st.integers(0, 9),
+)
+@settings(max_examples=60, deadline=None)
+def test_one_history_for_all_rows_is_the_same_history_in_every_row(
+    watches: list[tuple[int, float]], seed: int
+) -> None:
+    topics = np.array([[topic for topic, _ in watches]])
+    weights = np.array([[share for _, share in watches]], np.float32)
+    asked = np.random.default_rng(seed).integers(-1, 7, 30)
+
+    once = history_topic_share(weights, topics, asked)
+
+    many = history_topic_share(np.repeat(weights, 30, axis=0), np.repeat(topics, 30, axis=0), asked)
+    np.testing.assert_array_equal(once, many)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -144,3 +147,53 @@ def test_any_sequence_of_batches_leaves_the_first_body_of_each_id(
         assert first.setdefault(name, body) == body or journal.events()
 
     assert {row.event["event_id"]: row.event["watched_ms"] for row in journal.events()} == first
+
+
+def test_what_is_noted_is_there_after_this_process_ends(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from pathlib import Path; from feature_repo.journal import Journal;"
+        "from tests.feature_repo.builders import watched_event;"
+        "Journal(Path(sys.argv[1])).note([watched_event()]); os.kill(os.getpid(), 9)"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", script, str(tmp_path / "j.db")], check=False)
+
+    assert ended.returncode == -signal.SIGKILL
+    assert [entry.event for entry in Journal(tmp_path / "j.db").events()] == [watched_event()]
+
+
+def test_only_an_appended_batch_waits_for_the_disk(tmp_path: Path) -> None:
+    journal, said = Journal(tmp_path / "j.db"), list[str]()
+    journal._connection.set_trace_callback(said.append)
+
+    journal.note([watched_event("w1")])
+    journal.append([watched_event("w2")])
+
+    assert [line for line in said if "synchronous" in line] == [
+        "pragma synchronous=normal",
+        "pragma synchronous=full",
+    ]
+
+
+def test_a_full_disk_refuses_a_batch_whole_and_takes_the_next_when_there_is_room(journal: Journal) -> None:
+    (pages,) = journal._connection.execute("pragma page_count").fetchone()
+    journal._connection.execute(f"pragma max_page_count={pages}")
+    many = [watched_event(f"w{n}") for n in range(200)]
+
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        journal.append(many)
+    assert journal.events() == []
+    journal._connection.execute("pragma max_page_count=100000")
+
+    assert journal.append(many) == Acknowledged(200, 0)
+
+
+def test_a_journal_knows_when_another_one_stored_something(tmp_path: Path) -> None:
+    mine, other = Journal(tmp_path / "j.db"), Journal(tmp_path / "j.db")
+    mine.moved()
+
+    mine.append([watched_event("w1")])
+    own = mine.moved()
+    other.append([watched_event("w2")])
+
+    assert (own, mine.moved(), mine.moved()) == (False, True, False)

@@ -78,6 +78,14 @@ def test_a_batch_that_repeats_an_event_is_stored_as_it_is_and_read_once(tmp_path
     assert log.audit("watched").repeated == len(frame)
 
 
+def test_parts_that_overlap_in_time_are_read_in_one_order(tmp_path: Path) -> None:
+    log, frame = EventLog(tmp_path), a_story().frame("watched")
+    log.append("watched", frame[1::2], "a")
+    log.append("watched", frame[::2], "b")
+
+    assert log.read("watched").equals(frame.sort("event_time", "event_id"))
+
+
 def test_late_rows_are_counted(tmp_path: Path) -> None:
     assert a_story().log(tmp_path).audit("watched").late == 1
 

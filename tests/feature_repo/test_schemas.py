@@ -6,9 +6,11 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from feature_repo.events import KINDS
-from feature_repo.schemas import BadLog, refuse_bad_event, validated
+from feature_repo.schemas import BadLog, refuse_bad_event, validated, without_repeats
 from tests.feature_repo.builders import a_story, watched_event
 
 
@@ -86,3 +88,20 @@ def test_an_event_that_breaks_a_rule_is_refused_by_column(changes: dict[str, Any
         refuse_bad_event(watched_event(**changes))
 
     assert refused.value.column == column
+
+
+@given(st.lists(st.integers(0, 5), max_size=12))
+def test_the_first_of_every_repeated_event_is_kept_in_its_place(told: list[int]) -> None:
+    frame = a_story().frame("watched")[told]
+
+    assert without_repeats("watched", frame).equals(
+        frame.unique("event_id", keep="first", maintain_order=True)
+    )
+
+
+@given(st.permutations([0, 1, 2, 3, 4, 5, 3]))
+def test_a_repeated_id_with_another_body_is_refused_wherever_it_stands(told: list[int]) -> None:
+    frame = a_story().frame("watched")[told].with_columns(watched_ms=pl.int_range(pl.len()))
+
+    with pytest.raises(BadLog, match="two different bodies"):
+        without_repeats("watched", frame)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_repo.catalogue import STATS, STRENGTH, USER_STATS, View
+from feature_repo.catalogue import STATS, STRENGTH, USER_STATS, USER_TOPIC_STATS, View
 from feature_repo.clock import HOUR_US, MINUTE_US, NEVER_US
 from feature_repo.events import KINDS
-from feature_repo.facts import COUNTED, EVENTS
-from feature_repo.windows import Keyed, formula, in_order, step_moments, sums_at, sums_now
+from feature_repo.facts import COUNTED, EVENTS, NOBODY, Facts
+from feature_repo.windows import Keyed, formula, step_moments, sums_at, sums_before, sums_now
 from tests.feature_repo.builders import facts_told
 
 Row = tuple[int, int, int, int]  # code, event_us, delay until known, amount
@@ -29,8 +31,9 @@ asked = st.lists(st.tuples(st.integers(0, 3), st.integers(-2, 60)), max_size=30)
 def keyed(told: list[Row]) -> Keyed:
     """Facts of codes 0 to 3 that count for one event."""
     table = np.asarray(sorted(told, key=lambda row: (row[0], row[1] + row[2])), np.int64).reshape(-1, 4)
-    event_us = table[:, 1]
-    return Keyed(np.arange(4), table[:, 0], event_us, event_us + table[:, 2], table[:, 3:].astype(np.int32))
+    event_us, rows = table[:, 1], np.arange(len(table))
+    amounts = table[:, 3:].astype(np.int32)
+    return Keyed(np.arange(4), table[:, 0], rows, event_us, event_us + table[:, 2], amounts)
 
 
 def sums_by_hand(told: list[Row], code: int, now: int) -> list[int]:
@@ -110,8 +113,49 @@ def test_sums_now_agree_with_the_law_and_say_how_long_they_hold(
     assert until == NEVER_US or impressions_by_hand(known, until - 1) != impressions_by_hand(known, until)
 
 
+def before_by_hand(facts: Facts, view: View, wanted: list[tuple[int, int]]) -> list[list[int]]:
+    """The law, fact by fact, at the event of each."""
+    keys, known_us, event_us = (
+        c.tolist() for c in (facts.keys_for(view), facts.known_for(view), facts.event_us)
+    )
+    counted = [
+        [row for row in range(len(facts)) if keys[row] == key != NOBODY and known_us[row] < now]
+        for key, now in zip(keys, event_us, strict=True)
+    ]
+    return [
+        [
+            sum(int(facts.amounts[r, event]) for r in mine if now <= event_us[r] + WINDOWS[w])
+            for w, event in wanted
+        ]
+        for mine, now in zip(counted, event_us, strict=True)
+    ]
+
+
+some_facts = st.lists(
+    st.tuples(st.integers(NOBODY, 2), *[st.integers(0, 30)] * 2, st.integers(0, 2)), max_size=40
+)  # person, event_us, delay, impressions
+
+
+@pytest.mark.parametrize("view", [USER_STATS, USER_TOPIC_STATS], ids=lambda view: view.name)
+@given(told=some_facts, made=st.integers(0, 40))
+@settings(max_examples=200)
+def test_what_was_before_each_event_agrees_with_counting_by_hand(
+    view: View, told: list[Row], made: int
+) -> None:
+    """Simultaneous, late, of nobody, of a video heard of later, with nothing to count: all of them ask."""
+    facts, wanted = facts_told(told), [(2, 3), (0, 0), (1, 3)]
+    more = (facts.amounts + np.arange(len(EVENTS))).astype(np.int32)
+    heard_us = np.maximum(facts.known_us, made)
+    facts = replace(facts, topic=facts.event_us % 2 - 1, amounts=more, made_known_us=heard_us)
+
+    found = sums_before(facts, view, WINDOWS, np.array(wanted))
+
+    assert found.tolist() == before_by_hand(facts, view, wanted)
+
+
 def test_a_fact_counts_from_after_it_is_known_until_the_window_has_left_it() -> None:
-    one = Keyed(np.array([5]), np.array([0]), np.array([100]), np.array([107]), np.array([[1]], np.int32))
+    key, first, amounts = np.array([5]), np.array([0]), np.array([[1]], np.int32)
+    one = Keyed(key, first, first, np.array([100]), np.array([107]), amounts)
     moments = np.array([107, 108, 150, 151])
 
     found = sums_at(one, np.zeros(4, np.int64), moments, (50,), np.array([[0, 0]]))
@@ -157,13 +201,3 @@ def test_what_makes_facts_is_a_kind_of_event() -> None:
 
 def test_every_event_that_is_counted_has_a_place_in_a_fact() -> None:
     assert {f.event for view in STATS for f in view.features} <= set(EVENTS)
-
-
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(-9, 9)), max_size=60))
-def test_rows_in_order_are_every_row_once_by_code_and_moment(told: list[tuple[int, int]]) -> None:
-    codes, at = np.asarray(told, np.int64).reshape(-1, 2).T
-
-    found = in_order(codes, at, 6).tolist()
-
-    assert sorted(found) == list(range(len(told)))
-    assert [told[row] for row in found] == sorted(told)
