@@ -9,6 +9,9 @@ SPEED ?= 1
 ENGINE ?= embedded
 ONLINE_STORE ?=
 PLANT ?= none
+ID ?=
+EXPLAIN ?= 0
+SHARE ?=
 VAR   ?= var
 REAL_LOGS ?= var/real_logs
 export SCALE SEED LOGS HOST PORT SPEED ENGINE ONLINE_STORE VAR REAL_LOGS
@@ -29,9 +32,9 @@ VERBS := ingest build-features build-training-set train-towers train-ranker rele
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train serve evaluate monitor rollback $(VERBS) card scenarios live features three-seeds bench-serving bench-features \
-        bench-world audit-parity leakage-ceiling engines extras \
-        pairing long-term global-effect ceilings notebooks \
+.PHONY: help setup train serve evaluate monitor rollback canary drill-faults drill-rollback drill-workers $(VERBS) card scenarios live features three-seeds funnel bench-retrieval bench-serving bench-scorer bench-saturation bench-features \
+        bench-world audit-parity replay leakage-ceiling engines extras \
+        soak drill-crash drill-hostile pairing long-term global-effect ceilings notebooks \
         figures format lint types imports test check clean
 
 help: ## List the targets, one sentence each.
@@ -56,6 +59,18 @@ monitor: $(READY) ## Check freshness, drift, skew and health, and say what to do
 
 rollback: $(READY) ## Move the champion alias back to the release before it; a running server follows.
 	$(PY) -m pipelines rollback
+
+canary: $(READY) ## Let the challenger serve a SHARE of the people (.05); SHARE=0 stops it; without SHARE, say how it stands.
+	$(PY) -m pipelines canary $(if $(SHARE),--share $(SHARE))
+
+drill-faults: $(READY) ## Take each dependency from a running server and give it back: nobody is refused, and slates say what they lost.
+	$(PY) -m labs drill-faults
+
+drill-workers: $(READY) ## Let everybody use two servers of one run in turns: one history, and every feature as training joins it.
+	$(PY) -m labs drill-workers
+
+drill-rollback: $(READY) ## Move the champion back and forth under load: how long the wrong release is seen, and whether a request fails.
+	$(PY) -m labs drill-rollback
 
 ingest: ## Move the events the server acknowledged (or the real logs) into the event log.
 build-features: ## Compute the snapshots of every feature view from the log.
@@ -84,8 +99,29 @@ features: $(READY) ## Print the catalogue and write docs/features.md: each featu
 three-seeds: $(READY) ## Train in three worlds from scratch, and compare the champion's true value in each.
 	$(PY) -m labs three-seeds --var $(VAR)/seeds
 
+funnel: $(READY) ## Show how much true value each stage of the feed loses: retrieval, cut, heads, diversity, chance.
+	$(PY) -m labs funnel
+
+bench-retrieval: $(READY) ## Time exact search beside a shortlist from 10,000 to a million videos (needs make extras).
+	$(PY) -m labs bench-retrieval
+
 bench-serving: $(READY) ## Time POST /v1/feed against the naive server, same release and slates.
 	$(PY) -m labs bench-serving
+
+bench-scorer: $(READY) ## Time the bit-vector scorer against LightGBM: the same heads and rows, in turns, to the last bit.
+	$(PY) -m labs bench-scorer
+
+bench-saturation: $(READY) ## Offer the server more than it can take: the curve, its knee, and what twice the knee does.
+	$(PY) -m labs bench-saturation
+
+soak: $(READY) ## Serve half an hour of mixed traffic: errors, memory and the tail of the latency over time.
+	$(PY) -m labs soak
+
+drill-crash: $(READY) ## Kill the server fifty times under load: nothing acknowledged may be lost or stored twice.
+	$(PY) -m labs drill-crash
+
+drill-hostile: $(READY) ## Ask 20,000 requests nobody thought of: every answer must be one the API page promises.
+	$(PY) -m labs drill-hostile
 
 bench-features: $(READY) ## Time the feature plane: as-of join, windows, online reads, freshness, each beside its rivals.
 	$(PY) -m labs bench-features
@@ -93,14 +129,17 @@ bench-features: $(READY) ## Time the feature plane: as-of join, windows, online 
 audit-parity: $(READY) ## Live a day on the champion and compare every served feature with the offline join; PLANT=unit spoils it.
 	$(PY) -m labs audit-parity --plant $(PLANT)
 
+replay: $(READY) ## Answer request ID again from the log and the release, byte for byte; EXPLAIN=1 tells its whole journey.
+	@$(PY) -m labs replay $(ID) $(if $(filter-out 0,$(EXPLAIN)),--explain)
+
 leakage-ceiling: $(READY) ## Hold the champion's AUC against the Bayes ceiling: whoever is above it has seen the future.
 	$(PY) -m labs leakage-ceiling
 
 engines: $(READY) ## Compute the feature views on Spark too, and compare every cell (needs make extras and Java).
 	$(PY) -m labs engines
 
-extras: $(READY) ## Add what the embedded defaults do without: pyspark and the Redis client.
-	@VIRTUAL_ENV=$(abspath $(VENV)) $(VENV)/bin/uv pip install -q -c requirements.lock -e '.[spark,redis]' || $(PY) -m pip install -q -c requirements.lock -e '.[spark,redis]'
+extras: $(READY) ## Add what the embedded defaults do without: pyspark, the Redis client, faiss, OpenTelemetry's exporter.
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(VENV)/bin/uv pip install -q -c requirements.lock -e '.[spark,redis,ann,otel]' || $(PY) -m pip install -q -c requirements.lock -e '.[spark,redis,ann,otel]'
 
 bench-world: $(READY) ## Time the world on one core, from people to parquet, and weigh its memory.
 	$(PY) -m labs bench-world

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from docs.drill_figures import DRILLS, drills
 from docs.feature_figures import FEATURE_REPORTS, audit_parity, bench_features
 from docs.quoted import LAPTOP, REAL, Figures, NotMeasured, interval, number, report, table
 
@@ -161,15 +162,21 @@ def card_summary(figures: Figures) -> str:
 
 
 def bench_serving(figures: Figures) -> str:
-    """Latency of whole requests, ours and the naive server's, and where our milliseconds go."""
+    """Latency of whole requests, ours, the naive server's and the floor's, and where our milliseconds go."""
     found = report(figures, LAPTOP, "bench-serving", "make bench-serving")
     rows = [
         latency_row(found, arm, way)
         for way in ("one_at_a_time", "four_at_a_time")
-        for arm in ("ours", "naive")
+        for arm in ("ours", "naive", "floor")
     ]
     arms = table(("server", "p50 ms", "p90 ms", "p99 ms", "requests"), rows)
-    return f"{bench_conditions(found)}\n\n{arms}\n\nMean milliseconds per stage of ours: {stages(found)}."
+    reached = table(("what", "found", "bar", "met"), [bar_row(bar) for bar in found["bars"]])
+    spent = f"Mean milliseconds per stage of ours: {stages(found)}."
+    return f"{bench_conditions(found)}\n\n{arms}\n\n{reached}\n\n{spent}"
+
+
+def bar_row(bar: Figures) -> tuple[str, ...]:
+    return (bar["what"], number(bar["found"], 1), bar["bar"], "yes" if bar["met"] else "**missed**")
 
 
 def stages(found: Figures) -> str:
@@ -183,10 +190,11 @@ def stages(found: Figures) -> str:
 def bench_conditions(found: Figures) -> str:
     ratio = interval(found["one_at_a_time"]["times_faster_at_p50"], 1)
     asked, scored = f"{found['distinct_people']:,}", f"{found['candidates']['median']:.0f}"
+    size = f"{found['videos']:,} videos, 5 heads of {found['trees_per_head']} trees"
     return (
-        f"{asked} distinct people, {scored} candidates scored (median), events interleaved; both choose the "
-        f"same slate for {found['same_slates']} of {found['compared_slates']} compared people. "
-        f"Times faster at the median, one at a time: {ratio}."
+        f"{size}; {asked} distinct people, {scored} candidates scored (median), events interleaved; "
+        f"same slates for both: {found['same_slates']} of {found['compared_slates']} people compared. "
+        f"Times faster than naive at the median, one at a time: {ratio}."
     )
 
 
@@ -261,6 +269,7 @@ BLOCKS: dict[str, Callable[[Figures], str]] = {
     "true-value": true_value,
     "kuairand": kuairand,
     "card": card,
+    "drills": drills,
     "card-summary": card_summary,
     "audit-parity": audit_parity,
     "bench-features": bench_features,
@@ -293,7 +302,7 @@ def collected(var: Path, before: Figures) -> dict[str, Any]:
     runs: dict[str, dict[str, Any]] = {run: dict(verbs) for run, verbs in before.get("runs", {}).items()}
     for path in sorted(var.glob("*/reports/*.json")):
         found = json.loads(path.read_text("utf-8"))
-        if found["verb"] in (*QUOTED, *WORLDS, *FEATURE_REPORTS) and path.parent.parent.name in (
+        if found["verb"] in (*QUOTED, *WORLDS, *FEATURE_REPORTS, *DRILLS) and path.parent.parent.name in (
             LAPTOP,
             REAL,
         ):

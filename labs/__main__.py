@@ -19,7 +19,31 @@ VERBS = {
         "what a change does to everybody, and what an A/B test would say",
     ),
     "pairing": ("labs.pairing", "how much the same luck on both sides cuts the variance of a difference"),
+    "funnel": (
+        "labs.funnel",
+        "how much true value each stage of the feed loses, from everything to the slate",
+    ),
+    "bench-retrieval": (
+        "labs.bench.bench_retrieval",
+        "exact search beside a shortlist, by catalogue size: where the crossover lies",
+    ),
+    "drill-rollback": (
+        "labs.drill_rollback",
+        "how long people see the wrong release after a rollback, and whether a request fails meanwhile",
+    ),
     "bench-serving": ("labs.bench.bench_serving", "our server against the naive one, paired in one run"),
+    "bench-scorer": ("labs.bench.bench_scorer", "the bit-vector scorer against LightGBM, paired in one run"),
+    "bench-saturation": (
+        "labs.bench.bench_saturation",
+        "arrivals that do not wait for answers, up to twice what the server can take",
+    ),
+    "drill-crash": (
+        "labs.drill_crash",
+        "is anything acknowledged lost when the server is killed",
+    ),
+    "drill-workers": ("labs.drill_workers", "do two servers on one run give one person one history"),
+    "drill-hostile": ("labs.drill_hostile", "does any request get an answer the API page does not promise"),
+    "soak": ("labs.soak", "errors, memory and tail latency over half an hour of mixed traffic"),
     "bench-features": (
         "labs.bench.bench_features",
         "the feature plane beside its rivals: joins, windows, online reads, freshness",
@@ -28,9 +52,17 @@ VERBS = {
         "labs.audit_parity",
         "is every served feature what training would have joined: a simulated day, audited",
     ),
+    "replay": (
+        "labs.replay",
+        "a request answered again from the log and the release: the bytes that were sent, or what differs",
+    ),
     "leakage-ceiling": (
         "labs.leakage_ceiling",
         "no honest model is better than the true odds: held-out AUC beside the Bayes ceiling",
+    ),
+    "drill-faults": (
+        "labs.drill_faults",
+        "each dependency taken from a running server and given back: what slates lose and say",
     ),
     "engines": (
         "labs.engines",
@@ -41,7 +73,7 @@ VERBS = {
 
 def usage() -> str:
     """The verbs, one sentence each."""
-    lines = [f"  {verb:<15} {sentence}" for verb, (_, sentence) in VERBS.items()]
+    lines = [f"  {verb:<16} {sentence}" for verb, (_, sentence) in VERBS.items()]
     return "\n".join(
         ["usage: python -m labs <verb> [options]", "", *lines, "", "python -m labs <verb> --help"]
     )

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from feature_repo.events import impression_id
 from feature_repo.journal import ConflictingEvent
 from feature_repo.schemas import BadLog
 from serving.champions import NoRelease
-from serving.live import Answer, Live, RefusedEvent, impression_id
+from serving.live import Answer, Live, RefusedEvent
 from simulator.clients import Asked, Event, Item, Refused, Slate
 
 

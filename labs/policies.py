@@ -17,10 +17,15 @@ from numpy.typing import NDArray
 from evaluation.baselines import SIMPLE, Logistic, known, random_scores
 from feature_repo.clock import INSTANT
 from feature_repo.histories import HISTORY, watched_share
+from feature_repo.log import EventLog
+from feature_repo.places import Places
 from feature_repo.streams import FeatureStream
 from feature_repo.videos import VideoCatalog
 from serving.candidates import NO_IDS, Candidates, Ids, Query, candidates
+from serving.compose import assembled, world_at
 from serving.feed import Feed
+from serving.models import models_of
+from serving.releases import Release
 from serving.state import PeopleState
 
 Floats = NDArray[np.float64]
@@ -58,7 +63,7 @@ class Memory:
         start = self.state.query(user_id, len(videos), self.now_us, limit, SURFACE, explore)
         return replace(
             start,
-            seen=np.concatenate([start.seen, videos]),
+            seen=np.sort(np.concatenate([start.seen, videos])),
             history=np.concatenate([videos[::-1], start.history])[:HISTORY],
             history_weights=np.concatenate([shares[::-1], start.history_weights])[:HISTORY],
         )
@@ -82,6 +87,30 @@ class Memory:
         columns = {"video_id": video_ids, "watched_ms": watched_ms, "duration_ms": lengths}
         rows = pl.DataFrame(columns).with_columns(pl.lit(user_id, pl.Int64).alias("user_id"))
         return rows.with_columns(clock.alias("event_time"), clock.alias("known_time"))
+
+
+def beginnings(places: Places, release: Release, now_us: int) -> Callable[[], tuple[Feed, Memory]]:
+    """Gives the release's feed and a memory, as they are at a moment, to as many walks as ask.
+
+    What one walk hears, the others do not; the models are made once.
+    """
+    log, world = EventLog(places.log), world_at(places, now_us)
+    models = models_of(release, world.catalog)
+    state = PeopleState.from_log(log, world.catalog, now_us)
+    known = FeatureStream.from_log(log, now_us, now_us)
+
+    def begun() -> tuple[Feed, Memory]:
+        stream = known.fork()
+        users = replace(world.users, stream=stream)  # type: ignore[type-var]
+        feed = assembled(models, release.policy, replace(world, users=users))
+        return feed, Memory(state, world.catalog, now_us, stream)
+
+    return begun
+
+
+def unmoved(memory: Memory) -> Memory:
+    """The same start, for a policy that reads no features: what it hears moves none."""
+    return Memory(memory.state, memory.catalog, memory.now_us)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,14 +20,12 @@ from evaluation.intervals import Interval
 from feature_repo.clock import DAY_US
 from feature_repo.log import EventLog
 from feature_repo.places import Places, Run, run_from_environment
-from feature_repo.streams import FeatureStream
 from labs.worths import Margin, Walks, Worth, as_long, margin, unbeaten, worth
 
 if TYPE_CHECKING:
     from evaluation.baselines import Logistic
     from labs.policies import Policy
     from serving.candidates import Candidates, Query
-    from serving.feed import Feed
     from serving.releases import Release
     from simulator.worlds import World
 
@@ -113,23 +111,9 @@ def logistic_of(places: Places) -> Logistic | None:
 
 def policies(run: Run, release: Release, world: World, now_us: int) -> Iterator[tuple[str, Policy]]:
     """Champion, baselines, oracle, one at a time: what one hears the others do not."""
-    from labs.policies import Deployed, Memory, Ranked, Reads, baselines
-    from serving.compose import assembled, world_at
-    from serving.models import models_of
-    from serving.state import PeopleState
+    from labs.policies import Deployed, Ranked, Reads, baselines, beginnings, unmoved
 
-    log, surroundings = EventLog(run.places.log), world_at(run.places, now_us)
-    catalog, models = surroundings.catalog, models_of(release, surroundings.catalog)
-    state = PeopleState.from_log(log, catalog, now_us)
-    known = FeatureStream.from_log(log, now_us, now_us)
-
-    def begun() -> tuple[Feed, Memory]:
-        """The feed and the memory of one policy's walk, which counts what it hears."""
-        stream = known.fork()
-        users = replace(surroundings.users, stream=stream)  # type: ignore[type-var]
-        world = replace(surroundings, users=users)
-        return assembled(models, release.policy, world), Memory(state, catalog, now_us, stream)
-
+    begun = beginnings(run.places, release, now_us)
     feed, memory = begun()
     yield CHAMPION, Deployed(feed, memory, run.seed)
     logistic = logistic_of(run.places)
@@ -140,7 +124,7 @@ def policies(run: Run, release: Release, world: World, now_us: int) -> Iterator[
     def felt(query: Query, table: Candidates) -> NDArray[np.float64]:
         return world.satisfaction(query.user_id, table.ids, now_us)
 
-    yield ORACLE, Ranked(feed, Memory(state, catalog, now_us), felt, run.seed)
+    yield ORACLE, Ranked(feed, unmoved(memory), felt, run.seed)
 
 
 def answered(run: Run, release: Release, most: int | None = None) -> Answered:
@@ -148,7 +132,7 @@ def answered(run: Run, release: Release, most: int | None = None) -> Answered:
     from simulator.logs import world_of
     from simulator.truth import humans, public_in, seen_by
 
-    _refuse_another_world(run)
+    refuse_another_world(run)
     log, world = EventLog(run.places.log), world_of(run)
     now_us = log.end_us()
     people = active_people(log, humans(world), now_us, most or PEOPLE[run.scale], run.seed)
@@ -160,7 +144,7 @@ def answered(run: Run, release: Release, most: int | None = None) -> Answered:
     return compared(release.release_id, walks, run.seed)
 
 
-def _refuse_another_world(run: Run) -> None:
+def refuse_another_world(run: Run) -> None:
     """The truth of seed 8 says nothing about people who lived in the world of seed 7."""
     from simulator.logs import marker
 

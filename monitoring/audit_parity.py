@@ -198,7 +198,7 @@ def stored_after(places: Places, rows: pl.DataFrame) -> NDArray[np.int64]:
     slates = {event["impression_id"]: number for number, event in entries if event["kind"] == "served"}
     by_person: dict[int, list[tuple[int, int]]] = {}
     for number, event in entries:
-        if event["kind"] != "served":
+        if event["kind"] not in ("served", "requested"):
             by_person.setdefault(event["user_id"], []).append((number, event["known_time_us"]))
     found = []
     for impression, user, moment in rows.select("impression_id", "user_id", "event_time").iter_rows():

@@ -3,65 +3,86 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
+import hashlib
 import json
 import logging
+import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import anyio.to_thread
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi.responses import HTMLResponse
 
 from feature_repo.places import Places
 from feature_repo.reports import write_text_atomically
+from serving.admins import Admins
+from serving.guards import Admitted, Bounded, Observed
+from serving.lanes import Lanes
 from serving.live import Live
+from serving.log_lines import NamesUser, names_user
 from serving.problems import answer_problems
-from serving.routers import feeds, probes
-from serving.wire import Problem
+from serving.routers import admin, feeds, probes
+from serving.traces import Traces
 
 log = logging.getLogger("serving.app")
 
-LARGEST_BODY = 1 << 20
-THREADS = 4
-"""Requests worked on at once, one thread each; more would only wait for the interpreter's lock."""
 FOLLOW_EVERY_S = 0.5
 TELL_EVERY_S = 5.0
 
 
-def create_app(live: Live, places: Places, announce: Callable[[], None] = lambda: None) -> FastAPI:
+@dataclass(frozen=True)
+class Edge:
+    """How the server meets the world: who is admin, how people are named in the log, where spans go."""
+
+    admins: Admins = field(default_factory=Admins)
+    name_user: NamesUser = field(default_factory=lambda: names_user("none", b""))
+    traces: Traces = field(default_factory=Traces)
+    lanes: Lanes = field(default_factory=Lanes)
+
+
+def create_app(
+    live: Live, places: Places, announce: Callable[[], None] = lambda: None, edge: Edge | None = None
+) -> FastAPI:
     """The application over a live server; it follows the champion and announces what it takes up."""
+    edge = edge or Edge()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         stopping = asyncio.Event()
         following = asyncio.create_task(_follow(live, places, announce, stopping))
         yield
         stopping.set()
         await following  # a thread cannot be cancelled: what it is doing ends before the journal is closed
-        tell_health(live, places)
+        edge.lanes.close()
+        await asyncio.to_thread(_survived, partial(tell_health, live, places))
         live.close()
 
     app = FastAPI(title="fourplanes", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.state.live = live
-    app.include_router(feeds)
-    app.include_router(probes)
-    app.add_api_route("/docs", _page, include_in_schema=False)
-    app.add_api_route("/", _page, include_in_schema=False)
-    app.add_middleware(Measured, live=live)
-    app.add_middleware(BoundedBody)
+    app.state.live, app.state.lanes, app.state.admins = live, edge.lanes, edge.admins
+    app.state.places = places
+    for router in (feeds, probes, admin):
+        app.include_router(router)
+    page = _page()
+    for path in ("/docs", "/"):
+        app.add_api_route(path, page, include_in_schema=False)
+    app.add_middleware(Admitted, lanes=edge.lanes)
+    app.add_middleware(Bounded)
+    app.add_middleware(Observed, meters=live.meters, traces=edge.traces, name_user=edge.name_user)
     answer_problems(app)
     return app
 
 
 def tell_health(live: Live, places: Places) -> None:
     """Write server/health.json, what monitors read of a server that may have stopped."""
-    write_text_atomically(places.server / "health.json", json.dumps(live.health(), indent=2) + "\n")
+    write_text_atomically(
+        places.server / live.worker.named("health.json"), json.dumps(live.health(), indent=2) + "\n"
+    )
 
 
 async def _follow(live: Live, places: Places, announce: Callable[[], None], stopping: asyncio.Event) -> None:
@@ -99,65 +120,21 @@ def _settle() -> None:
     gc.freeze()
 
 
-async def _page() -> HTMLResponse:
-    return HTMLResponse((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
+def _page() -> Callable[[], Awaitable[HTMLResponse]]:
+    """The page with a policy under which only its own script and style run, and only we are asked."""
+    text = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
+    script, style = (_hashes(text, tag) for tag in ("script", "style"))
+    policy = f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'"
+    headers = {"content-security-policy": f"{policy}; base-uri 'none'; frame-ancestors 'none'"}
+
+    async def page() -> HTMLResponse:
+        return HTMLResponse(text, headers=headers)
+
+    return page
 
 
-class Measured:
-    """Counts every answer by route and status, and how long it took."""
-
-    def __init__(self, app: ASGIApp, live: Live) -> None:
-        self.app, self.live = app, live
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        started, status = time.perf_counter(), 500
-
-        async def noted(message: Message) -> None:
-            nonlocal status
-            status = message.get("status", status)
-            await send(message)
-
-        try:
-            await self.app(scope, receive, noted)
-        finally:
-            route = getattr(scope.get("route"), "path", "unknown")
-            self.live.meters.answered(route, status, (time.perf_counter() - started) * 1000)
-
-
-class BoundedBody:
-    """Refuses a body over LARGEST_BODY, announced or not, before anybody holds it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        body, more = b"", scope["method"] in {"POST", "PUT", "PATCH"}
-        while more:
-            message = await receive()
-            body += message.get("body", b"")
-            more = message.get("more_body", False) and message["type"] == "http.request"
-            if len(body) > LARGEST_BODY:
-                await _too_large(scope, receive, send)
-                return
-        await self.app(scope, _replayed(body, receive), send)
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """The body as one message, then whatever the client sends next."""
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return replay
-
-
-async def _too_large(scope: Scope, receive: Receive, send: Send) -> None:
-    told = Problem(problem="the body is too large.", field="body", rule=f"at most {LARGEST_BODY} bytes")
-    await JSONResponse(told.model_dump(), 413)(scope, receive, send)
+def _hashes(page: str, tag: str) -> str:
+    """The content-security hashes of what stands between these tags."""
+    inside = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+    digests = [base64.b64encode(hashlib.sha256(each.encode()).digest()).decode() for each in inside]
+    return " ".join(f"'sha256-{digest}'" for digest in digests)

@@ -6,7 +6,7 @@ cell.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from feature_repo.catalogue import USER_TOPIC_STATS
 from feature_repo.events import TOPICS
+from feature_repo.videos import rows_of
 
 Column = npt.NDArray[Any]
 Ids = npt.NDArray[np.int64]
@@ -46,7 +47,10 @@ NOBODY = Person({}, np.full((TOPICS, TOPIC_STATISTICS), np.nan, np.float32), np.
 
 @dataclass(frozen=True)
 class Query:
-    """One request for a slate, with everything the server remembers of the person at that moment."""
+    """One request for a slate, with everything the server remembers of the person at that moment.
+
+    What is only looked up in is ascending: `seen`, `follows`, `hidden`, `blocked`.
+    """
 
     user_id: int
     request_id: int
@@ -67,6 +71,12 @@ class Query:
     blocked: Ids = field(default_factory=lambda: NO_IDS)
     """Creators whose videos the person must not be shown."""
     person: Person = NOBODY
+
+    def __post_init__(self) -> None:
+        for name in ("seen", "follows", "hidden", "blocked"):
+            ids = getattr(self, name)
+            if len(ids) > 1 and (ids[1:] < ids[:-1]).any():
+                raise ValueError(f"query.{name} is not ascending; sort it.")
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,13 @@ class Candidates:
         for name, column in self.columns.items():
             _check(name, column, len(ids))
 
+    @classmethod
+    def _of(cls, columns: Mapping[str, Column]) -> Candidates:
+        """Columns that were checked before, or made out of such."""
+        table = cls.__new__(cls)
+        object.__setattr__(table, "columns", columns)
+        return table
+
     def __len__(self) -> int:
         return len(self.columns["video_id"])
 
@@ -118,16 +135,27 @@ class Candidates:
             raise ValueError(
                 f"column {', '.join(sorted(taken))} exists already; a stage may only add its own."
             )
-        return Candidates({**self.columns, **columns})
+        for name, column in columns.items():
+            _check(name, column, len(self))
+        return Candidates._of({**self.columns, **columns})
+
+    def only(self, names: Iterable[str]) -> Candidates:
+        """The same rows with these columns alone, where there are such."""
+        return Candidates._of({name: self.columns[name] for name in names if name in self.columns})
 
     def take(self, rows: Rows | Mask) -> Candidates:
         """The rows named, in that order."""
-        return Candidates({name: column[rows] for name, column in self.columns.items()})
+        return Candidates._of({name: column[rows] for name, column in self.columns.items()})
 
 
 def candidates(video_ids: Ids, **columns: Column) -> Candidates:
     """A table of these videos."""
     return Candidates({"video_id": np.asarray(video_ids, dtype=np.int64), **columns})
+
+
+def among(ids: Ids, ascending: Ids) -> Mask:
+    """Which of these ids are in an ascending array: a binary search each, where np.isin would sort both."""
+    return rows_of(ascending, ids) >= 0
 
 
 def checked_mask(name: str, mask: Column, rows: int) -> Mask:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from feature_repo.guarded_rows import nothing_stored
 from feature_repo.log import EventLog
+from feature_repo.materialization import read_loaded
 from feature_repo.online import MirrorReader, OnlineUsers, VideoMirror
 from feature_repo.places import Places
-from feature_repo.store import open_tables
+from feature_repo.store import open_guarded_tables
 from feature_repo.streams import FeatureStream
 from feature_repo.videos import VideoCatalog
-from serving import filters, hydrators, readers, scorers, selectors, sources
+from serving import filters, hydrators, readers, scorers, selectors, sources, visibility
 from serving.feed import Feed
 from serving.models import Models, models_of
 from serving.policies import Policy
 from serving.releases import Release
 from serving.state import PeopleState
+
+log = logging.getLogger("serving.compose")
 
 
 class Mirrors(Protocol):
@@ -34,6 +39,12 @@ class World:
     users: readers.Users
     mirrors: Mirrors | None = None
     """Where the next mirror comes from; None where the world stands still."""
+    known_us: int | None = None
+    """The videos known are those known before it; None where that cannot be said."""
+    loaded_us: int | None = None
+    """Profiles are those known before it, when the online store was last loaded; None if it never was."""
+    spare: readers.Users | None = None
+    """Who answers for `users` while they do not; None: they are asked once more."""
 
     def at(self, now_us: int) -> World:
         """The same world with the videos' features of a later moment."""
@@ -47,10 +58,11 @@ def compose(release: Release, world: World) -> Feed:
 
 def assembled(models: Models, policy: Policy, world: World) -> Feed:
     """The components, as literals, in order."""
-    catalog, quotas = world.catalog, policy.quotas
+    catalog, quotas, topics = world.catalog, policy.quotas, readers.topics_in(world.catalog)
     return Feed(
         readers=[
-            readers.OnlineFeatures(world.users, readers.topics_in(catalog)),
+            readers.OnlineFeatures(world.users, topics),
+            readers.SpareFeatures(world.spare or world.users, topics),
             readers.TowerVector(models, catalog),
         ],
         sources=[
@@ -66,6 +78,7 @@ def assembled(models: Models, policy: Policy, world: World) -> Feed:
         filters=[filters.Eligible(), filters.NotSeen(), filters.NotBlocked()],
         hydrators=[
             hydrators.VideoFeatures(world.mirror),
+            visibility.Limits(visibility.Visibility(policy, world.mirror)),
             hydrators.UserFeatures(),
             hydrators.UserTopicFeatures(),
             hydrators.Context(),
@@ -75,7 +88,7 @@ def assembled(models: Models, policy: Policy, world: World) -> Feed:
             hydrators.Predictions(models.heads),
         ],
         scorers=[scorers.Value(models.values), scorers.Fit()],
-        selector=selectors.DiverseTopK(policy),
+        selector=selectors.selector_of(policy, models.index),
         quotas=quotas,
         most_candidates=policy.most_candidates,
     )
@@ -84,9 +97,16 @@ def assembled(models: Models, policy: Policy, world: World) -> Feed:
 def world_at(places: Places, now_us: int, stream: FeatureStream | None = None) -> World:
     """The world as log and online store have it at a moment, and the stream knows it after."""
     catalog = VideoCatalog.from_log(EventLog(places.log), known_before_us=now_us)
-    tables = open_tables(places)
-    mirrors = MirrorReader(tables, catalog.video_ids, catalog.creator_ids)
-    return World(catalog, mirrors.read(now_us), OnlineUsers(tables, stream), mirrors)
+    tables, spare = open_guarded_tables(places), nothing_stored()
+    mirrors, loaded = MirrorReader(tables, catalog.video_ids, catalog.creator_ids), read_loaded(places)
+    loaded_us = loaded.until_us if loaded else None
+    try:
+        mirror = mirrors.read(now_us)
+    except Exception:  # a store that is gone: serve defaults until it can be read
+        log.exception("the online store could not be read; videos have default features meanwhile")
+        mirror = MirrorReader(spare, catalog.video_ids, catalog.creator_ids).read(now_us)
+    users, without = OnlineUsers(tables, stream), OnlineUsers(spare, stream)
+    return World(catalog, mirror, users, mirrors, now_us, loaded_us, without)
 
 
 def offline(places: Places, release: Release, now_us: int) -> tuple[Feed, PeopleState]:

@@ -17,8 +17,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from serving.candidates import NOTHING_FOUND, Candidates, Column, Found, Mask, Query, candidates, checked_mask
-from serving.verbs import Choice, Filter, Hydrator, Reader, Scorer, Selector, Source
+from serving.candidates import NOTHING_FOUND, Candidates, Found, Mask, Query, candidates, checked_mask
+from serving.verbs import Choice, Filter, Hydrator, PartlyDescribed, Reader, Scorer, Selector, Source
 
 Answer = TypeVar("Answer")
 KEPT = -1
@@ -89,12 +89,12 @@ class Feed:
             found = {source.name: self._find(source, query, stages) for source in self.sources}
             union = _union(found)
         with stages.timed("filter"):
-            union = union.with_columns(_described(self.basics, query, union, stages))
+            union = _described(self.basics, query, union, stages)
             removed_by = self._removed_by(query, union, stages)
             table = union.take(np.flatnonzero(removed_by == KEPT)[: self.most_candidates])
         for hydrator in self.hydrators:
             with stages.timed(hydrator.name):
-                table = table.with_columns(_described(hydrator, query, table, stages))
+                table = _described(hydrator, query, table, stages)
         with stages.timed("score"):
             table = table.with_columns({"value": self._score(query, table, stages)})
         with stages.timed("choose"):
@@ -164,25 +164,34 @@ def _union(found: Mapping[str, Found]) -> Candidates:
     sizes = [len(each.video_ids) for each in found.values()]
     ids = np.concatenate([each.video_ids for each in found.values()] or [np.empty(0, np.int64)])
     sources = np.repeat(np.arange(len(sizes), dtype=np.int8), sizes)
-    distinct, first, place = np.unique(ids, return_index=True, return_inverse=True)
-    found_by = np.zeros(len(distinct), np.int64)
-    np.bitwise_or.at(found_by, place, np.int64(1) << sources.astype(np.int64))
+    rising = np.argsort(ids, kind="stable")
+    starts = np.flatnonzero(np.diff(ids[rising], prepend=-1))
+    first = rising[starts]
+    found_by = np.bitwise_or.reduceat(np.int64(1) << sources[rising].astype(np.int64), starts)
     order = np.argsort(first, kind="stable")
-    return candidates(distinct[order], source=sources[first[order]], found_by=found_by[order])
+    return candidates(ids[first[order]], source=sources[first[order]], found_by=found_by[order])
 
 
-def _described(hydrator: Hydrator, query: Query, table: Candidates, stages: _Stages) -> Mapping[str, Column]:
-    """The hydrator's columns; all NaN when it fails."""
-    unknown = {name: np.full(len(table), np.nan, np.float32) for name in hydrator.gives}
-    return stages.attempt("hydrator", hydrator.name, partial(_promised, hydrator, query, table), unknown)
+def _described(hydrator: Hydrator, query: Query, table: Candidates, stages: _Stages) -> Candidates:
+    """The table with the hydrator's columns; all NaN when it fails."""
+    nothing: Candidates | None = None
+    call = partial(_promised, hydrator, query, table, stages)
+    found = stages.attempt("hydrator", hydrator.name, call, nothing)
+    if found is not None:
+        return found
+    return table.with_columns({name: np.full(len(table), np.nan, np.float32) for name in hydrator.gives})
 
 
-def _promised(hydrator: Hydrator, query: Query, table: Candidates) -> Mapping[str, Column]:
-    columns = hydrator.describe(query, table)
-    if set(columns) != set(hydrator.gives):
+def _promised(hydrator: Hydrator, query: Query, table: Candidates, stages: _Stages) -> Candidates:
+    """A column that is missing or of the wrong length is this hydrator's failure, not the request's."""
+    try:
+        columns = hydrator.describe(query, table)
+    except PartlyDescribed as partly:
+        stages.degraded += [f"hydrator:{hydrator.name}.{column}" for column in partly.failed]
+        columns = partly.columns
+    if columns.keys() != set(hydrator.gives):
         raise ValueError(f"{hydrator.name} gave {sorted(columns)}, promised {sorted(hydrator.gives)}.")
-    table.with_columns(columns)  # a column of the wrong length is this hydrator's failure, not the request's
-    return columns
+    return table.with_columns(columns)
 
 
 def _kept(rule: Filter, query: Query, table: Candidates) -> Mask:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from serving.candidates import Candidates, Mask, Query
+from serving.candidates import Candidates, Mask, Query, among
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class NotSeen:
     name: str = "not_seen"
 
     def keep(self, query: Query, table: Candidates) -> Mask:
-        return ~np.isin(table.ids, query.seen)
+        return ~among(table.ids, query.seen)
 
 
 @dataclass(frozen=True)
@@ -40,4 +40,4 @@ class NotBlocked:
     name: str = "not_blocked"
 
     def keep(self, query: Query, table: Candidates) -> Mask:
-        return ~np.isin(table.ids, query.hidden) & ~np.isin(table["creator_id"], query.blocked)
+        return ~among(table.ids, query.hidden) & ~among(table["creator_id"], query.blocked)

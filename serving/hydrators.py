@@ -6,6 +6,7 @@ feature_repo's, the same that made the training rows.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,6 +21,9 @@ from feature_repo.videos import VideoCatalog
 from serving.candidates import Candidates, Column, Query
 from serving.heads import Heads
 from serving.index import VideoIndex
+from serving.verbs import PartlyDescribed
+
+log = logging.getLogger("serving.hydrators")
 
 
 def _columns_of(entity: str) -> tuple[str, ...]:
@@ -78,7 +82,8 @@ class UserFeatures:
 
     def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]:
         known = query.person.features
-        return {name: _repeated(known.get(name, np.nan), len(table)) for name in self.gives}
+        row = np.array([known.get(name, np.nan) for name in self.gives], np.float32)
+        return dict(zip(self.gives, np.broadcast_to(row[:, None], (len(row), len(table))), strict=True))
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,18 @@ class Predictions:
     def describe(self, _: Query, table: Candidates) -> Mapping[str, Column]:
         if len(table) == 0:
             return {name: np.empty(0) for name in self.gives}
-        return self.heads.predict(table["features"])
+        columns: dict[str, Column] = {}
+        failed = []
+        for name, head in self.heads.by_name.items():
+            try:
+                columns[name] = head.predict(table["features"])
+            except Exception:  # one objective is lost; the others still say what they predict
+                log.exception("head %s failed", name)
+                columns[name] = np.full(len(table), np.nan)
+                failed.append(name)
+        if failed:
+            raise PartlyDescribed(columns, failed)
+        return columns
 
 
 def _repeated(value: npt.ArrayLike, rows: int) -> npt.NDArray[np.float32]:

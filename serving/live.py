@@ -1,23 +1,25 @@
 """A running server without HTTP: answers feeds, acknowledges events, follows the champion, tells its health.
 
-Law: nothing is acknowledged before it is durable, and memory follows the journal. So what a restarted
-server remembers is what the running one did.
+Law: no event is acknowledged before it is durable, and with it the slates it may speak of; memory follows the
+journal. So what a restarted server remembers is what the running one did.
 """
 
 from __future__ import annotations
 
-import threading
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from feature_repo.breakers import Breaker
 from feature_repo.clock import MINUTE_US
 from feature_repo.contracts import violations
-from feature_repo.events import POSITIONS_PER_REQUEST
+from feature_repo.events import impression_id
+from feature_repo.guarded_rows import GuardedRows
 from feature_repo.journal import Acknowledged, ConflictingEvent, Journal
 from feature_repo.log import EventLog
 from feature_repo.online_writer import OnlineWriter
@@ -26,13 +28,29 @@ from feature_repo.streams import FeatureStream
 from feature_repo.videos import VideoCatalog
 from serving import registry
 from serving.champions import Champion, Serving
-from serving.clocks import WorldClock
+from serving.clocks import SharedClock, WorldClock
 from serving.compose import World, world_at
-from serving.explanations import Explanations
+from serving.explanations import Explanations, Origin
 from serving.feed import Funnel
+from serving.locks import RunLock
 from serving.meters import Meters
+from serving.records import logged_features, requested_event
+from serving.refusals import UNDURABLE, NotDurable
+from serving.replies import Answer as Answer
 from serving.state import PeopleState
+from serving.trials import Trials
+from serving.workers import ONLY, Worker
 
+log = logging.getLogger("serving.live")
+
+PATIENCE_S = 0.5
+"""How long a write waits for another process that writes the journal; people wait with it."""
+BUDGET_MS = 400.0
+"""A journal that took longer counts as failing: feeds go on without it."""
+UNLOGGED = "journal:served"
+"""In `degraded`: the slate's impressions could not be logged, so nothing can be learnt from it."""
+STALE = "mirror:video_features"
+"""In `degraded`: the videos' features could not be renewed and are those of the last time."""
 ReadWorld = Callable[[int, FeatureStream], World]
 """The world as log, online store and stream have it at a moment."""
 FUTURE_US = 5 * MINUTE_US
@@ -49,16 +67,6 @@ class RefusedEvent(ValueError):
         self.place, self.field, self.rule, self.found = place, field, rule, found
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A slate and what it came from."""
-
-    funnel: Funnel
-    serving: Serving
-    cold_start: bool
-    """The person was never seen: the slate is for a stranger."""
-
-
 class Live:
     """Everything a running server holds."""
 
@@ -68,12 +76,21 @@ class Live:
         read_world: ReadWorld,
         seed: int = 0,
         clock_from: Callable[[int], WorldClock] = WorldClock,
+        worker: Worker = ONLY,
     ) -> None:
         log = EventLog(places.log)
-        self._places, self._seed = places, seed
+        self._places, self._seed, self.worker = places, seed, worker
         self._awaits_log = log.is_empty()
-        self._journal = Journal(places.journal)
-        self._knowing = threading.RLock()
+        self._journal = Journal(places.journal, PATIENCE_S)
+        self.durability = Breaker("journal", BUDGET_MS, ours=(ValueError,))
+        self.draining = False
+        """Asked to stop: whoever asks whether we are ready is told to go elsewhere."""
+        self._stale: tuple[str, ...] = ()
+        self._knowing = RunLock(places.server / "knowing.lock")
+        self._writing = RunLock(places.server / "writing.lock")
+        """Taken before `_knowing`, while videos' features are written and read again: no other server's
+        moment comes between.
+        """
         self._last_us = self._last_request = 0
         self._read_upto = self._journal.drained()
         waiting = self._journal.events(after=self._read_upto)
@@ -83,13 +100,18 @@ class Live:
         self.champion = Champion(places, self._world, self.state, self.clock)
         self.explanations = Explanations()
         self.meters = Meters()
+        self.trials = Trials(places, self.champion, self.state, self.meters.registry)
         self._remember()
 
     def follow(self) -> bool:
-        """Look at the champion once; a server started before there was a log reads it with the first one."""
+        """Look at champion and challenger once; a server started before there was a log reads it with the
+        first one.
+        """
         if self._awaits_log and registry.champion(self._places) is not None:
             self._begin(EventLog(self._places.log))
-        return self.champion.follow()
+        swapped = self.champion.follow()
+        self.trials.follow()
+        return swapped
 
     def _begin(self, log: EventLog) -> None:
         """Know what the log knows, at its end; until now nobody could be served and no watch was accepted."""
@@ -109,61 +131,123 @@ class Live:
 
     def _world(self) -> World:
         """The world as log and online store have it, once the store holds what is known."""
-        with self._knowing:
-            now_us = self._moment()
-            self.features.catch_up(EventLog(self._places.log), now_us)
-            self.features.write_changes(now_us)
-        return self._read_world(now_us, self.features.stream)  # only this thread writes what a mirror reads
+        with self._writing:
+            with self._knowing:
+                self._hear()
+                now_us = self._moment()
+                self.features.catch_up(EventLog(self._places.log), now_us)
+                self.features.write_changes(now_us)
+            return self._read_world(now_us, self.features.stream)
 
     def feed(self, user_id: int, limit: int = 10, surface: int = 0, explore: bool = True) -> Answer:
         """A slate, after its impressions were logged durably with features and propensities as served."""
-        serving = self.champion.now
+        arms = self.trials.arms(user_id)
         with self._knowing:  # nothing becomes known between the moment and what is remembered at it
+            self._hear()
             now_us = self._moment()
             query = self.state.query(user_id, self._next_request(now_us), now_us, limit, surface, explore)
-        cold = not self.state.knows(user_id)
-        funnel = serving.feed.rank(query, np.random.default_rng([self._seed, query.request_id]))
-        started = time.perf_counter()
-        self._journal.append(served_events(funnel, serving))
-        funnel = replace(funnel, ms={**funnel.ms, "journal": (time.perf_counter() - started) * 1000})
-        predictions = {weight.act: funnel.scored[weight.act] for weight in serving.models.values.weights}
-        self.explanations.keep(funnel, serving.release.release_id, predictions)
+        cold = len(query.seen) == 0
+        luck = partial(np.random.default_rng, [self._seed, query.request_id])
+        serving, funnel = self.trials.ranked(arms, query, luck)
+        if self._stale:
+            funnel = replace(funnel, degraded=(*funnel.degraded, *self._stale))
+        answer, journal_ms = self._logged(Answer(funnel, serving, cold))
+        funnel = replace(answer.funnel, ms={**funnel.ms, "journal": journal_ms})
+        mirror = serving.world.mirror
+        self.explanations.keep(funnel, Origin(serving.release, serving.models, self._seed, mirror.read_at_us))
         self.meters.ranked(funnel.ms, funnel.degraded, funnel.unscored, cold)
-        if "features" in funnel.scored:
+        if "features" in funnel.scored and funnel.scored["features"].ndim == 2:  # else no matrix was made
             self.meters.described(violations(funnel.scored["features"]))
-        return Answer(funnel, serving, cold)
+        return answer
 
     def acknowledge(self, events: Sequence[Mapping[str, Any]]) -> Acknowledged:
         """Store a batch whole or not at all, then remember it. Durable when this returns."""
         with self._knowing:
+            self._hear()
             now_us = self._moment()
             try:
                 complete = [self._completed(place, event, now_us) for place, event in enumerate(events)]
-                acknowledged = self._journal.append(complete)
+                acknowledged = self.durability.call(partial(self._journal.append, complete))
             except (RefusedEvent, ConflictingEvent):
                 self.meters.journaled("refused", len(events))
                 raise
-            self._remember()
+            except UNDURABLE as error:
+                self.meters.journaled("unstored", len(events))
+                raise NotDurable(error) from error
+            self._remember({event["event_id"] for event in events})
         self.meters.journaled("stored", acknowledged.stored)
         self.meters.journaled("repeated", acknowledged.repeated)
         return acknowledged
 
     def freshen(self) -> None:
         """Bring the online store up to now, and with it the mirror of the videos' features."""
-        with self._knowing:
-            now_us = self._moment()
-            self.features.write_changes(now_us)
-        self.champion.renew(now_us)
+        with self._writing:
+            with self._knowing:
+                self._hear()
+                now_us = self._moment()
+                self.features.write_changes(now_us)
+            self._stale = () if self._renewed(now_us) else (STALE,)
+        self._journal.checkpoint()
+
+    def _renewed(self, now_us: int) -> bool:
+        """Whether the videos' features are of this moment now; else those before them go on being served."""
+        if self.features.is_behind:
+            return False
+        try:
+            self.champion.renew(now_us)
+        except Exception:  # a store that is gone
+            log.exception("the videos' features could not be renewed")
+            return False
+        return True
 
     def health(self) -> dict[str, object]:
         """The figures of health.json and the release being served."""
-        told = {"now_us": self.clock(), "clock_speed": self.clock.speed}
+        told = self.about()
         self.meters.stored(self.features.failures, self.features.tables.foreign)
-        return {**told, **self._release(), **self.meters.figures()}
+        self.meters.guarded(self._breakers())
+        return {**told, **self.trials.figures(), **self.meters.figures()}
+
+    def about(self) -> dict[str, object]:
+        """What a probe asks: the clock, the release and whether we are about to stop. Cheap."""
+        return {"now_us": self.clock(), "clock_speed": self.clock.speed, **self._release()}
+
+    def drain(self) -> None:
+        """Be ready no more, and serve whoever still asks."""
+        self.draining = True
 
     def close(self) -> None:
+        self.trials.close()
         self._journal.close()
+        self._knowing.close()
+        self._writing.close()
+        if isinstance(self.clock, SharedClock):
+            self.clock.close()
         self.features.tables.close()
+
+    def _breakers(self) -> list[Breaker]:
+        """Everything we can do without for a while."""
+        found, written = [self.durability], self.features.tables.stored
+        if isinstance(written, GuardedRows):
+            found.append(written.writes)
+        users = self.champion.now.world.users if self.champion.is_ready else None
+        read = getattr(getattr(users, "tables", None), "stored", None)
+        if isinstance(read, GuardedRows):
+            found += [read.reads, read.bulk]
+        return found
+
+    def _logged(self, answer: Answer) -> tuple[Answer, float]:
+        """The answer once its impressions are in the journal, and the milliseconds it took; where they cannot
+        be, the answer says so.
+        """
+        started, funnel = time.perf_counter(), answer.funnel
+        requested = requested_event(funnel, answer.serving, self._seed, answer.body)
+        served = served_events(funnel, answer.serving)
+        try:
+            self.durability.call(partial(self._journal.note, [requested, *served]))
+        except UNDURABLE:
+            log.exception("the impressions of request %d are lost to the log", funnel.query.request_id)
+            answer = replace(answer, funnel=replace(funnel, degraded=(*funnel.degraded, UNLOGGED)))
+        return answer, (time.perf_counter() - started) * 1000
 
     def _release(self) -> dict[str, object]:
         refusal = self.champion.refusal
@@ -202,13 +286,28 @@ class Live:
             return {}
         return {"duration_ms": event.get("duration_ms") or round(float(catalog.duration_s[row]) * 1000)}
 
-    def _remember(self) -> None:
-        """Bring memory up to the end of the journal; each event exactly once, in order of arrival."""
+    def _hear(self) -> None:
+        """Know what other processes of this run acknowledged since."""
+        if self._journal.moved():
+            self._remember()
+
+    def _remember(self, told: Collection[str] = ()) -> None:
+        """Bring memory up to the end of the journal; each event exactly once, in order of arrival.
+
+        Whoever was told of an event also writes the features it changed. Our next moment follows every one in
+        the journal, whatever the clock of the process that wrote it.
+        """
         with self._knowing:
             arrived = self._journal.events(after=self._read_upto)
-            self.state.absorb(entry.event for entry in arrived)
-            self.features.absorb([entry.event for entry in arrived], self._following())
-            self._read_upto = arrived[-1].number if arrived else self._read_upto
+            if not arrived:
+                return
+            events = [entry.event for entry in arrived]
+            self._last_us = max(self._last_us, *(event["known_time_us"] for event in events))
+            self.state.absorb(events)
+            self.trials.absorb(events)
+            self.features.hear([event for event in events if event["event_id"] not in told])
+            self.features.absorb([event for event in events if event["event_id"] in told], self._following())
+            self._read_upto = arrived[-1].number
             self.meters.journal(self._read_upto)
 
     def _moment(self) -> int:
@@ -223,13 +322,15 @@ class Live:
 
     def _next_request(self, now_us: int) -> int:
         with self._knowing:
-            self._last_request = max(self._last_request + 1, now_us // 1000 * REQUESTS_PER_MS)
+            next_one = max(self._last_request + 1, now_us // 1000 * REQUESTS_PER_MS)
+            self._last_request = self.worker.request_id(next_one)
             return self._last_request
 
 
-def open_live(places: Places, seed: int, speed: float = 1.0) -> Live:
+def open_live(places: Places, seed: int, speed: float = 1.0, worker: Worker = ONLY) -> Live:
     """A server on the state of one run, its clock at `speed` seconds of the world per second."""
-    return Live(places, partial(world_at, places), seed, partial(WorldClock, speed=speed))
+    clock_from = partial(SharedClock, places.server, speed=speed)
+    return Live(places, partial(world_at, places), seed, clock_from, worker)
 
 
 def end_of(log: EventLog, waiting: Sequence[Any]) -> int:
@@ -242,6 +343,7 @@ def end_of(log: EventLog, waiting: Sequence[Any]) -> int:
 def served_events(funnel: Funnel, serving: Serving) -> list[dict[str, Any]]:
     """One `served` event per item of the slate, as the log keeps it."""
     query, slate, choice = funnel.query, funnel.slate, funnel.choice
+    features = logged_features(slate["features"])
     same = {
         "kind": "served",
         "event_time_us": query.now_us,
@@ -262,13 +364,7 @@ def served_events(funnel: Funnel, serving: Serving) -> list[dict[str, Any]]:
             "propensity": float(choice.propensities[place]),
             "explored": bool(choice.explored[place]),
             "source": funnel.source_of(int(choice.rows[place])),
-            "features": [
-                None if number != number else number for number in slate["features"][place].tolist()
-            ],
+            "features": features[place],
         }
         for place in range(len(slate))
     ]
-
-
-def impression_id(request_id: int, position: int) -> int:
-    return request_id * POSITIONS_PER_REQUEST + position

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,12 @@ import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 from prometheus_client import Counter as Count
 
+from feature_repo.breakers import Breaker
 from feature_repo.contracts import Violations, violations
 from feature_repo.matrix import COLUMNS
 
 BUCKETS_MS = (0.1, 0.2, 0.5, 1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 500, 1000)
+SHED = 429
 WINDOW = 4_096
 """The newest requests that percentiles in health.json are taken over."""
 
@@ -42,6 +44,11 @@ class Meters:
             "fourplanes_degraded", "Served without a component that failed", ["component"], **of
         )
         self._events = Count("fourplanes_events", "Events by what became of them", ["outcome"], **of)
+        self._shed = Count("fourplanes_shed", "Requests refused because their lane was full", ["lane"], **of)
+        self._working = Gauge("fourplanes_lane_in_work", "Requests in work", ["lane"], **of)
+        self._waiting = Gauge("fourplanes_lane_waiting", "Requests waiting to be let in", ["lane"], **of)
+        self._open = Gauge("fourplanes_breaker_open", "1 while it is left alone", ["breaker"], **of)
+        self._opened = Gauge("fourplanes_breaker_opened", "Times it went to rest", ["breaker"], **of)
         self._cold = Count("fourplanes_cold_starts", "Feeds for people never seen", **of)
         self._unscored = Count("fourplanes_unscored_candidates", "Candidates whose value was unknown", **of)
         self._journal = Gauge("fourplanes_journal_events", "Events in the journal", **of)
@@ -72,16 +79,34 @@ class Meters:
         self._failures.set(failures)
         self._foreign.set(foreign)
 
+    def lane(self, name: str, in_work: int, waiting: int) -> None:
+        """How full a lane is."""
+        self._working.labels(name).set(in_work)
+        self._waiting.labels(name).set(waiting)
+
+    def shed(self, lane: str) -> None:
+        """One request was refused because its lane was full."""
+        self._shed.labels(lane).inc()
+
+    def guarded(self, breakers: Iterable[Breaker]) -> None:
+        """Which of the things others can do without are being left alone."""
+        for each in breakers:
+            self._open.labels(each.name).set(each.is_open)
+            self._opened.labels(each.name).set(each.opened)
+
     def answered(self, route: str, status: int, ms: float) -> None:
+        """One answer, with what it took; the time of a refusal says nothing of those who were let in."""
         self._requests.labels(route, str(status)).inc()
-        self._stages.labels(f"http {route}").observe(ms)
+        if status != SHED:
+            self._stages.labels(f"http {route}").observe(ms)
         if not route.startswith("/v1"):
             return  # probes say nothing about how people are served
         with self._lock:
             self._counts["requests"] += 1
             self._counts["errors"] += status >= 500
             self._counts["refused"] += 400 <= status < 500
-            self._ms[f"http {route}"].append(ms)
+            if status != SHED:
+                self._ms[f"http {route}"].append(ms)
 
     def ranked(self, ms: Mapping[str, float], degraded: tuple[str, ...], unscored: int, cold: bool) -> None:
         """One feed: where its time went, and what it had to do without."""
@@ -128,7 +153,9 @@ class Meters:
         names = ("requests", "errors", "refused", "feeds", "fallbacks", "unscored", "cold_starts")
         return {
             **{name: int(counts.get(name, 0)) for name in names},
-            "events": {o: int(counts.get(f"events_{o}", 0)) for o in ("stored", "repeated", "refused")},
+            "events": {
+                o: int(counts.get(f"events_{o}", 0)) for o in ("stored", "repeated", "refused", "unstored")
+            },
             "degraded": components,
             "contracts": contract,
             "ms": {stage: _percentiles(values) for stage, values in spent.items()},

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from feature_repo.videos import VideoCatalog
 from serving.heads import Heads
-from serving.index import VideoIndex
+from serving.index import VideoIndex, indexed
 from serving.releases import Release
 from serving.towers import Towers
 from serving.values import Values
@@ -45,7 +45,7 @@ def models_of(release: Release, catalog: VideoCatalog) -> Models:
     return Models(
         towers=towers,
         watched_vectors=towers.seen(inputs),
-        index=VideoIndex(catalog.video_ids, vectors),
+        index=indexed(catalog.video_ids, vectors),
         heads=Heads.from_texts(release.heads, release.calibrators),
         values=Values.from_json(release.values),
         new_videos=len(catalog) - int(known.sum()),

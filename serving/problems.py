@@ -15,6 +15,8 @@ from feature_repo.schemas import BadLog
 from serving.champions import NoRelease
 from serving.explanations import NotExplained
 from serving.live import RefusedEvent
+from serving.refusals import COME_AGAIN_S, NotDurable
+from serving.registry import NothingToRollBackTo
 from serving.wire import Problem
 
 _JSON = "must be application/json"
@@ -89,8 +91,16 @@ async def _no_release(_: Request, error: Exception) -> JSONResponse:
     return problem(503, problem=str(error), remedy="make train")
 
 
-async def _failed(_: Request, error: Exception) -> JSONResponse:
-    return problem(500, problem=f"the server failed: {type(error).__name__}.", remedy="Its log says why.")
+async def _not_durable(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, NotDurable)
+    remedy = "Nothing of the batch was stored. Send the same batch again after Retry-After seconds."
+    reply = problem(507 if error.full else 503, problem=str(error), remedy=remedy)
+    reply.headers["retry-after"] = str(COME_AGAIN_S)
+    return reply
+
+
+async def _nothing_before(_: Request, error: Exception) -> JSONResponse:
+    return problem(409, problem=str(error.args[0]), remedy="make train")
 
 
 _HANDLERS: Mapping[type[Exception], Any] = {
@@ -101,7 +111,8 @@ _HANDLERS: Mapping[type[Exception], Any] = {
     ConflictingEvent: _conflict,
     NotExplained: _not_explained,
     NoRelease: _no_release,
-    Exception: _failed,
+    NotDurable: _not_durable,
+    NothingToRollBackTo: _nothing_before,
 }
 
 

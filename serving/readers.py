@@ -38,6 +38,23 @@ class OnlineFeatures:
 
 
 @dataclass(frozen=True)
+class SpareFeatures:
+    """The person from the stream of events alone, where the online store did not answer: who they are is then
+    not known, what they did is. Without that need it asks for nothing.
+    """
+
+    users: Users
+    topics: tuple[int, ...]
+    name: str = "spare_features"
+
+    def read(self, query: Query) -> Person:
+        if query.person.features:
+            return query.person
+        features, topics = self.users.read(query.user_id, self.topics, query.now_us)
+        return replace(query.person, features=features, topics=topics)
+
+
+@dataclass(frozen=True)
 class TowerVector:
     """The user tower over profile and watch history; it answers for a stranger too."""
 

@@ -1,8 +1,8 @@
 """Which release is champion: one registered model, one version per release, aliases, a log of every move.
 
-MLflow takes seconds to import, so only those who write pay for it. `champion` reads the alias where MLflow
-keeps it, a SQLite row, in under a millisecond; a test proves that it answers what MLflow's own client
-answers. MLflow has no compare-and-swap on aliases: every move happens under a file lock and is told in
+MLflow takes seconds to import, so only who registers a version pays for it. Aliases and tags are read and
+moved where MLflow keeps them, SQLite rows, in milliseconds; tests prove that MLflow's own client answers the
+same. MLflow has no compare-and-swap on aliases: every move happens under a file lock and is told in
 `promotions.jsonl`.
 """
 
@@ -13,29 +13,35 @@ import json
 import logging
 import os
 import shutil
-import sqlite3
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_repo.places import Places
+from serving import registry_rows
+from serving.registry_rows import MODEL as MODEL
 from serving.releases import DamagedRelease, verify_release
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-MODEL = "fourplanes-ranker"
 EXPERIMENT = "releases"
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+ROLLBACK = "rollback"
+"""The reason of every move back, by hand or by a guardrail; a guardrail's sentence is told beside it."""
 
 
 class NothingToRollBackTo(LookupError):
     """The champion has no predecessor."""
+
+
+class MovedMeanwhile(LookupError):
+    """The champion is no longer the version that was to be moved away from."""
 
 
 class UnknownVersion(LookupError):
@@ -111,7 +117,7 @@ def start_run(places: Places, name: str, tags: Mapping[str, str] | None = None) 
 
 def register(places: Places, directory: Path, metrics: Mapping[str, float], run_id: str | None = None) -> int:
     """Copy a release into the registry as a new version; the same release again is the same version."""
-    with _lock(places):
+    with moving(places):
         manifest = verify_release(directory)
         release_id = str(manifest["release_id"])
         known = [entry for entry in versions(places) if entry.release_id == release_id]
@@ -128,35 +134,35 @@ def champion(places: Places) -> tuple[int, Path] | None:
 
 def aliased(places: Places, alias: str) -> tuple[int, Path] | None:
     """Version and directory behind an alias, read from MLflow's own table."""
-    rows = _query(places, _ALIASED, (MODEL, alias))
+    rows = _query(places, registry_rows.ALIASED, (MODEL, alias))
     return (int(rows[0][0]), places.registry / rows[0][1]) if rows else None
 
 
 def versions(places: Places) -> list[Registered]:
     """Every registered version, oldest first."""
-    rows = _query(places, _VERSIONS, (MODEL,))
+    rows = _query(places, registry_rows.VERSIONS, (MODEL,))
     return [Registered(int(v), str(release), places.registry / folder) for v, folder, release in rows]
 
 
 def set_champion(places: Places, version: int, reason: str = "promoted") -> float:
     """Move the champion alias to a version, remembering the one before; milliseconds it took."""
-    with _lock(places):
-        return _move_champion(places, client(places), version, reason)
+    with moving(places):
+        return _move_champion(places, version, reason)
 
 
 def set_challenger(places: Places, version: int) -> None:
     """Point the challenger alias at a version that did not win."""
-    with _lock(places):
+    with moving(places):
         _check_known(places, version)
-        client(places).set_registered_model_alias(MODEL, CHALLENGER, str(version))
-        _tell(places, {"alias": CHALLENGER, "to": version, "reason": "challenger"})
+        registry_rows.write(_database(places), [registry_rows.alias(CHALLENGER, version)])
+        tell(places, {"alias": CHALLENGER, "to": version, "reason": "challenger"})
 
 
 def tag(places: Places, version: int, tags: Mapping[str, object]) -> None:
     """Write tags on a version: the verdict of its gates, for instance."""
-    mlflow = client(places)
-    for name, value in tags.items():
-        mlflow.set_model_version_tag(MODEL, str(version), name, str(value))
+    _check_known(places, version)
+    written = [registry_rows.tag(version, name, value) for name, value in tags.items()]
+    registry_rows.write(_database(places), written)
 
 
 def was_rolled_back(places: Places, version: int) -> bool:
@@ -164,10 +170,12 @@ def was_rolled_back(places: Places, version: int) -> bool:
     return bool(_tag(places, version, "rolled_back"))
 
 
-def rollback(places: Places) -> RolledBack:
-    """Move the champion alias back to the champion before this one."""
-    with _lock(places):
+def rollback(places: Places, why: str = "asked for", version: int | None = None) -> RolledBack:
+    """Move the champion alias back to the champion before this one; away from `version` or not at all."""
+    with moving(places):
         now = champion(places)
+        if version is not None and (now is None or now[0] != version):
+            raise MovedMeanwhile(f"champion is {now}, no longer version {version}; nothing was moved.")
         before = _tag(places, now[0], "previous_champion") if now else ""
         if now is None or not before:
             found = (
@@ -179,10 +187,10 @@ def rollback(places: Places) -> RolledBack:
         for entry in versions(places):
             if entry.version == int(before):
                 verify_release(entry.directory)  # no server would take up a damaged one
-        mlflow = client(places)
-        mlflow.set_model_version_tag(MODEL, str(now[0]), "rolled_back", _timestamp())
-        took_ms = _alias(places, mlflow, int(before))
-        _tell(places, {"alias": CHAMPION, "from": now[0], "to": int(before), "reason": "rollback"})
+        mark = registry_rows.tag(now[0], "rolled_back", _timestamp())
+        took_ms = _alias(places, int(before), mark)
+        moved = {"alias": CHAMPION, "from": now[0], "to": int(before)}
+        tell(places, {**moved, "reason": ROLLBACK, "why": why})
         return RolledBack(now[0], int(before), took_ms)
 
 
@@ -194,45 +202,12 @@ def promotions(places: Places) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
-_ALIASED = """
-    SELECT a.version, t.value FROM registered_model_aliases a
-    JOIN model_version_tags t ON t.name = a.name AND t.version = a.version AND t.key = 'folder'
-    WHERE a.name = ? AND a.alias = ?"""
-
-_VERSIONS = """
-    SELECT v.version, f.value, r.value FROM model_versions v
-    JOIN model_version_tags f ON f.name = v.name AND f.version = v.version AND f.key = 'folder'
-    JOIN model_version_tags r ON r.name = v.name AND r.version = v.version AND r.key = 'release_id'
-    WHERE v.name = ? ORDER BY v.version"""
-
-_TAG = "SELECT value FROM model_version_tags WHERE name = ? AND version = ? AND key = ?"
-
-
 def _query(places: Places, sql: str, arguments: tuple[object, ...]) -> list[tuple[Any, ...]]:
-    """Rows of MLflow's database, opened read-only; none while it has not been made."""
-    if not _database(places).exists():
-        return []
-    try:
-        try:
-            return _rows(places, "ro", sql, arguments)
-        except sqlite3.OperationalError as error:
-            if "readonly" not in str(error):
-                raise
-            return _rows(places, "rw", sql, arguments)  # a writer was killed: undo what it left half done
-    except sqlite3.OperationalError as error:
-        if "no such table" in str(error):  # MLflow is creating its tables right now
-            return []
-        raise
-
-
-def _rows(places: Places, mode: str, sql: str, arguments: tuple[object, ...]) -> list[tuple[Any, ...]]:
-    address = f"{_database(places).resolve().as_uri()}?mode={mode}"
-    with closing(sqlite3.connect(address, uri=True, timeout=5)) as connection:
-        return connection.execute(sql, arguments).fetchall()
+    return registry_rows.rows(_database(places), sql, arguments)
 
 
 def _tag(places: Places, version: int, name: str) -> str:
-    rows = _query(places, _TAG, (MODEL, version, name))
+    rows = _query(places, registry_rows.TAG, (MODEL, version, name))
     return str(rows[0][0]) if rows else ""
 
 
@@ -290,21 +265,21 @@ def _repair(registered: Path, sound: Path) -> None:
         _copy(sound, registered)
 
 
-def _move_champion(places: Places, mlflow: MlflowClient, version: int, reason: str) -> float:
+def _move_champion(places: Places, version: int, reason: str) -> float:
     _check_known(places, version)
     now = champion(places)
     if now and now[0] == version:
         return 0.0
-    if now:
-        mlflow.set_model_version_tag(MODEL, str(version), "previous_champion", str(now[0]))
-    took_ms = _alias(places, mlflow, version)
-    _tell(places, {"alias": CHAMPION, "from": now[0] if now else None, "to": version, "reason": reason})
+    marks = [registry_rows.tag(version, "previous_champion", now[0])] if now else []
+    took_ms = _alias(places, version, *marks)
+    tell(places, {"alias": CHAMPION, "from": now[0] if now else None, "to": version, "reason": reason})
     return took_ms
 
 
-def _alias(places: Places, mlflow: MlflowClient, version: int) -> float:
+def _alias(places: Places, version: int, *marks: registry_rows.Statement) -> float:
+    """Move the champion alias and write its marks, both or neither."""
     started = time.perf_counter()
-    mlflow.set_registered_model_alias(MODEL, CHAMPION, str(version))
+    registry_rows.write(_database(places), [*marks, registry_rows.alias(CHAMPION, version)])
     moved = champion(places)
     if moved is None or moved[0] != version:
         raise UnknownVersion(f"the champion alias reads {moved} after it was moved to version {version}.")
@@ -317,7 +292,8 @@ def _check_known(places: Places, version: int) -> None:
         raise UnknownVersion(f"{MODEL} has no version {version}; it has {known}. `make train` registers one.")
 
 
-def _tell(places: Places, move: Mapping[str, object]) -> None:
+def tell(places: Places, move: Mapping[str, object]) -> None:
+    """Add a line to the promotion log; whoever tells a move holds `moving`."""
     with _promotions(places).open("a", encoding="utf-8") as told:
         told.write(json.dumps({"at": _timestamp(), **move}) + "\n")
 
@@ -335,7 +311,7 @@ def _promotions(places: Places) -> Path:
 
 
 @contextmanager
-def _lock(places: Places) -> Iterator[None]:
+def moving(places: Places) -> Iterator[None]:
     """One mover at a time, across processes."""
     places.registry.mkdir(parents=True, exist_ok=True)
     with (places.registry / ".lock").open("w") as held:

@@ -1,116 +1,78 @@
-"""From a funnel to what the wire says of it."""
+"""From a funnel to the bytes that are sent. One encoder: what is hashed and replayed is what was sent."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-import numpy as np
+import orjson
 
-from feature_repo.matrix import COLUMNS
-from serving.explanations import Explanation
+from feature_repo.events import impression_id
+from serving.champions import Serving
 from serving.feed import Funnel
-from serving.live import Answer, impression_id
-from serving.wire import ChosenItem, ExplainedRequest, FeedItem, FeedResponse, RemovedBy, ScoredCandidate
+from serving.wire import FeedResponse
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A slate and what it came from."""
+
+    funnel: Funnel
+    serving: Serving
+    cold_start: bool
+    """The person was never seen: the slate is for a stranger."""
+
+    @cached_property
+    def body(self) -> bytes:
+        """The bytes that are sent; encoded once, for the log keeps their hash."""
+        return encoded(self.funnel, self.serving.release.release_id, self.cold_start)
+
+
+def encoded(funnel: Funnel, release_id: str, cold_start: bool) -> bytes:
+    """The response in bytes: the one encoder of the route, of the hash in the log and of a replay."""
+    return orjson.dumps(_fields(funnel, release_id, cold_start))
 
 
 def feed_response(answer: Answer) -> FeedResponse:
     """The slate as a client needs it."""
-    funnel = answer.funnel
-    return FeedResponse(
-        request_id=funnel.query.request_id,
-        release_id=answer.serving.release.release_id,
-        served_at_us=funnel.query.now_us,
-        cold_start=answer.cold_start,
-        degraded=list(funnel.degraded),
-        items=feed_items(funnel),
-    )
+    return FeedResponse(**_fields(answer.funnel, answer.serving.release.release_id, answer.cold_start))
 
 
-def feed_items(funnel: Funnel) -> list[FeedItem]:
-    return [FeedItem(**_item(funnel, place)) for place in range(len(funnel.choice.rows))]
-
-
-def explained(explanation: Explanation) -> ExplainedRequest:
-    """The whole funnel of a request."""
-    funnel = explanation.funnel
-    return ExplainedRequest(
-        request_id=funnel.query.request_id,
-        user_id=funnel.query.user_id,
-        release_id=explanation.release_id,
-        served_at_us=funnel.query.now_us,
-        found={name: len(found.video_ids) for name, found in funnel.found.items()},
-        distinct=len(funnel.union),
-        removed=_removed(funnel),
-        unscored=funnel.unscored,
-        scored=_scored(funnel),
-        slate=_slate(explanation),
-        ms={stage: round(spent, 3) for stage, spent in funnel.ms.items()},
-        degraded=list(funnel.degraded),
-    )
-
-
-def _item(funnel: Funnel, place: int) -> dict[str, Any]:
-    row = int(funnel.choice.rows[place])
-    scored = funnel.scored
-    return {
-        "position": place,
-        "impression_id": impression_id(funnel.query.request_id, place),
-        "video_id": int(scored.ids[row]),
-        "creator_id": int(scored["creator_id"][row]),
-        "topic": int(scored["topic"][row]),
-        "value": _known(scored["value"][row]),
-        "source": funnel.source_of(row),
-        "propensity": float(funnel.choice.propensities[place]),
-        "explored": bool(funnel.choice.explored[place]),
-    }
-
-
-def _removed(funnel: Funnel) -> dict[str, RemovedBy]:
-    by_filter = {name: funnel.union.ids[funnel.removed_by == n] for n, name in enumerate(funnel.filters)}
-    return {name: RemovedBy(count=len(ids), video_ids=ids.tolist()) for name, ids in by_filter.items()}
-
-
-def _scored(funnel: Funnel) -> list[ScoredCandidate]:
-    positions = {int(row): place for place, row in enumerate(funnel.choice.rows)}
-    order = np.argsort(-funnel.scored["value"], kind="stable")  # NaN sorts last
-    return [_candidate(funnel, int(row), positions.get(int(row))) for row in order]
-
-
-def _candidate(funnel: Funnel, row: int, position: int | None) -> ScoredCandidate:
-    scored = funnel.scored
-    bits = int(scored["found_by"][row])
-    return ScoredCandidate(
-        video_id=int(scored.ids[row]),
-        creator_id=int(scored["creator_id"][row]),
-        topic=int(scored["topic"][row]),
-        found_by=[name for place, name in enumerate(funnel.found) if bits >> place & 1],
-        tower_score=_known(scored["tower_score"][row]),
-        predictions={name: _known(column[row]) for name, column in _predictions(funnel).items()},
-        value=_known(scored["value"][row]),
-        position=position,
-    )
-
-
-def _predictions(funnel: Funnel) -> dict[str, np.ndarray]:
-    from serving.explanations import KEPT_COLUMNS
-
-    return {name: column for name, column in funnel.scored.columns.items() if name not in KEPT_COLUMNS}
-
-
-def _slate(explanation: Explanation) -> list[ChosenItem]:
-    funnel = explanation.funnel
+def items_of(funnel: Funnel) -> list[dict[str, Any]]:
+    """What is told of every item, in a response and in an explanation alike."""
+    rows, choice, scored, sources = funnel.choice.rows, funnel.choice, funnel.scored, list(funnel.found)
+    taken = (scored[name][rows].tolist() for name in ("video_id", "creator_id", "topic", "value", "source"))
+    columns = zip(*taken, choice.propensities.tolist(), choice.explored.tolist(), strict=True)
     return [
-        ChosenItem(
-            **_item(funnel, place),
-            features={
-                name: _known(value) for name, value in zip(COLUMNS, explanation.features[place], strict=True)
-            },
-        )
-        for place in range(len(funnel.choice.rows))
+        {
+            "position": place,
+            "impression_id": impression_id(funnel.query.request_id, place),
+            "video_id": video_id,
+            "creator_id": int(creator_id),
+            "topic": int(topic),
+            "value": known(value),
+            "source": sources[source],
+            "propensity": propensity,
+            "explored": explored,
+        }
+        for place, (video_id, creator_id, topic, value, source, propensity, explored) in enumerate(columns)
     ]
 
 
-def _known(number: float) -> float | None:
+def _fields(funnel: Funnel, release_id: str, cold_start: bool) -> dict[str, Any]:
+    """In the order of `FeedResponse`; a test holds the two together."""
+    return {
+        "request_id": funnel.query.request_id,
+        "release_id": release_id,
+        "served_at_us": funnel.query.now_us,
+        "cold_start": cold_start,
+        "degraded": funnel.degraded,
+        "items": items_of(funnel),
+    }
+
+
+def known(number: float) -> float | None:
     """NaN is null on the wire: JSON has no NaN."""
     return float(number) if math.isfinite(number) else None

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from feature_repo.clock import HOUR_US
 from feature_repo.videos import VideoCatalog
-from serving.candidates import NOTHING_FOUND, Found, Ids, Query
-from serving.index import VideoIndex
+from serving.candidates import NOTHING_FOUND, Found, Ids, Query, among
+from serving.index import VideoIndex, largest
 
 LIKED_SHARE = 0.5
 """A video watched at least this far was not skipped: the next one may be like it."""
@@ -77,7 +77,7 @@ class FollowedCreators:
     _creators: Ids = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        order = np.lexsort((-self.catalog.uploaded_us, self.catalog.creator_ids))
+        order = self.catalog.by_creator
         object.__setattr__(self, "_by_creator", order)
         object.__setattr__(self, "_creators", self.catalog.creator_ids[order])
 
@@ -100,19 +100,22 @@ class FreshUploads:
     hours: float
     name: str = "fresh"
     _by_age: Ids = field(init=False, repr=False)
+    _uploaded_us: Ids = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_by_age", np.argsort(self.catalog.uploaded_us, kind="stable"))
+        order = self.catalog.by_upload
+        object.__setattr__(self, "_by_age", order)
+        object.__setattr__(self, "_uploaded_us", self.catalog.uploaded_us[order])
 
     def find(self, query: Query) -> Found:
-        times = self.catalog.uploaded_us[self._by_age]
-        since = np.searchsorted(times, query.now_us - int(self.hours * HOUR_US))
-        rows = self._by_age[since : np.searchsorted(times, query.now_us)]
+        since_us = query.now_us - int(self.hours * HOUR_US)
+        first, end = np.searchsorted(self._uploaded_us, (since_us, query.now_us))
+        rows = self._by_age[first:end]
         if len(query.person.vector) == 0:
             return _newest(self.catalog, rows, query, self.most)
         scores = self.index.vectors[rows] @ query.person.vector
-        order = np.argsort(-scores, kind="stable")
-        return _unseen(Found(self.catalog.video_ids[rows[order]], scores[order]), query, self.most)
+        best = largest(scores, min(self.most + len(query.seen), len(scores)))
+        return _unseen(Found(self.catalog.video_ids[rows[best]], scores[best]), query, self.most)
 
 
 def _nearest(index: VideoIndex, vector: npt.NDArray[np.float32], query: Query, most: int) -> Found:
@@ -127,5 +130,5 @@ def _newest(catalog: VideoCatalog, rows: Ids, query: Query, most: int) -> Found:
 
 
 def _unseen(found: Found, query: Query, most: int) -> Found:
-    new = np.flatnonzero(~np.isin(found.video_ids, query.seen))[:most]
+    new = np.flatnonzero(~among(found.video_ids, query.seen))[:most]
     return Found(found.video_ids[new], found.scores[new])

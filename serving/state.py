@@ -99,7 +99,7 @@ class PeopleState:
                 explore=explore,
                 history=history,
                 history_weights=weights,
-                seen=np.concatenate([self._logged.of_user(user_id), _ids(self._seen.get(user_id, ()))]),
+                seen=_merged(self._logged.of_user(user_id), _ids(self._seen.get(user_id, ()))),
                 follows=_ids(self._follows.get(user_id, ())),
                 hidden=hidden,
                 blocked=blocked,
@@ -166,6 +166,11 @@ class _Grouped:
     def of_user(self, user_id: int) -> Ids:
         first, end = np.searchsorted(self._users, [user_id, user_id + 1])
         return self._videos[first:end]
+
+
+def _merged(some: Ids, others: Ids) -> Ids:
+    """Both, ascending; what is in both stands twice."""
+    return np.sort(np.concatenate([some, others]), kind="stable") if len(others) else some
 
 
 def _ids(values: Iterable[int]) -> Ids:

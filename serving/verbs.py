@@ -6,7 +6,7 @@ cannot rescore.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,6 +44,14 @@ class Hydrator(Component, Protocol):
     def describe(self, query: Query, table: Candidates, /) -> Mapping[str, Column]: ...
 
 
+class PartlyDescribed(Exception):
+    """A hydrator's columns of which some are unknown, all NaN, and their names: the others are whole."""
+
+    def __init__(self, columns: Mapping[str, Column], failed: Sequence[str]) -> None:
+        super().__init__(f"{', '.join(failed)} could not be described.")
+        self.columns, self.failed = columns, tuple(failed)
+
+
 class Filter(Component, Protocol):
     """Which rows may be shown: one bool per row, True keeps."""
 
@@ -65,6 +73,8 @@ class Choice:
     """Of this item at this position given the items above it; 1 where the slot was deterministic."""
     explored: Mask
     """True where the slot was drawn uniformly, not by value."""
+    drawn_from: tuple[str, ...] = ()
+    """Per slot, the part of the policy that drew it: value, uniform, a pool, or best where chance was off."""
 
 
 class Selector(Component, Protocol):

@@ -153,6 +153,58 @@ class Health(BaseModel):
     refused_release: str | None = Field(default=None, description="A champion that was refused, and why.")
 
 
+class FoundBy(BaseModel):
+    source: str
+    rank: int = Field(description="In the source's own order; 0 is its best.")
+    score: float | None = Field(description="The source's own score; comparable within the source alone.")
+
+
+class ExplainedSource(BaseModel):
+    quota: int = Field(description="Most candidates it may bring.")
+    found: int = Field(description="Candidates it brought, duplicates included.")
+    first: int = Field(description="Of those that were scored: how many it was the first to find.")
+    chosen: int = Field(description="Of those: how many are in the slate.")
+
+
+class ExplainedHead(BaseModel):
+    raw: float | None = Field(description="The booster's raw score.")
+    calibrated: float | None = Field(description="The probability the value is made of.")
+    weight: float = Field(description="What the act is worth.")
+    part: float | None = Field(description="weight x calibrated: its part of the value.")
+
+
+class ExplainedMove(BaseModel):
+    """How a slot was filled. Worths are in standard deviations of the candidates' values."""
+
+    worth: float | None = Field(description="The item's, before anything above it cost it.")
+    paid: float | None = Field(description="What the items above cost it: same topic, creator or likeness.")
+    rank: int = Field(description="How many open candidates had more left; 0 is the greedy choice.")
+    runner_up: int | None = Field(description="The best other video that was open; null if there was none.")
+    runner_up_left: float | None = Field(description="What the runner-up had left.")
+    drawn_from: str = Field(description="The part of the policy that drew it.")
+
+
+class ExplainedRelease(BaseModel):
+    release_id: str
+    matrix_hash: str
+    snapshot_hash: str = Field(description="Of the training snapshot.")
+    feature_service: str
+
+
+class Moved(BaseModel):
+    """A champion alias that was moved back."""
+
+    from_version: int
+    to_version: int
+    took_ms: float
+
+
+class Promotions(BaseModel):
+    """The promotion log."""
+
+    moves: list[dict[str, Any]] = Field(description="alias, from, to, reason, and when.")
+
+
 class ScoredCandidate(BaseModel):
     video_id: int
     creator_id: int
@@ -165,25 +217,42 @@ class ScoredCandidate(BaseModel):
 
 
 class ChosenItem(FeedItem):
+    found_by: list[FoundBy] = Field(description="Every source that found it.")
+    heads: dict[str, ExplainedHead]
+    move: ExplainedMove
     features: dict[str, float | None] = Field(description="As served, and as logged.")
 
 
 class RemovedBy(BaseModel):
     count: int
     video_ids: list[int]
+    because: dict[str, list[int]] = Field(description="The videos by reason; unchecked: the filter failed.")
 
 
 class ExplainedRequest(BaseModel):
-    """The whole funnel of one request."""
+    """The whole journey of one request."""
 
     request_id: int
     user_id: int
     release_id: str
     served_at_us: int
+    limit: int
+    surface: int
+    explore: bool
+    seed: int = Field(description="Chance was drawn from [seed, request_id].")
+    release: ExplainedRelease
+    policy: dict[str, Any] = Field(description="Every setting of retrieval, selection and visibility.")
+    weights: dict[str, float] = Field(description="What each predicted act is worth.")
+    remembered: dict[str, int] = Field(description="How much was known of the person, counted.")
+    feature_ages_s: dict[str, float] = Field(
+        description="Age of the values of each view: the mirror's for videos and creators; 0: read just then."
+    )
+    sources: dict[str, ExplainedSource]
     found: dict[str, int] = Field(description="Candidates per source, duplicates included.")
     distinct: int
     removed: dict[str, RemovedBy] = Field(description="By the first filter that objected.")
-    unscored: int
+    cut: int = Field(description="Passed every filter and came too late: more than most_candidates.")
+    unscored: int = Field(description="Of the scored: those whose value is unknown; they sort last.")
     scored: list[ScoredCandidate] = Field(description="Best value first.")
     slate: list[ChosenItem]
     ms: dict[str, float] = Field(description="Milliseconds per stage, in order.")

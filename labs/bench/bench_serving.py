@@ -1,8 +1,9 @@
-"""How fast is a slate? Our server against the naive one: same release, people, candidates, policy.
+"""How fast is a slate? Our server, the naive one, and the floor: what HTTP alone costs.
 
-A request is whole: features, policy and durable logging included, events interleaved, no slate twice. Both
-servers run on a scratch copy of the run, so nothing measured here ever enters its log. First both feeds must
-choose the same slates from the same chance; a rival that answers something else would be no rival.
+A request is whole: features, policy and logging included, events interleaved, no slate twice. All run on a
+scratch copy of the run, enlarged to the size of the bar, so nothing measured here ever enters its log. First
+ours and the naive feed must choose the same slates from the same chance; a rival that answers something else
+would be no rival.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,9 @@ import numpy as np
 from feature_repo.places import Places, Run, run_from_environment
 from feature_repo.reports import write_report
 from labs.bench.clients import Client, Refused
-from labs.bench.drives import Drive, Timings, drive, warm_up
-from labs.bench.latencies import latency, ratio_at_p50
+from labs.bench.drives import Arm, Drive, Timings, drive, warm_up
+from labs.bench.enlarged_runs import enlarge
+from labs.bench.latencies import latency, ratio_at
 from labs.bench.servers import NeverReady, Server, running
 
 SHARED = ("log", "features", "work", "registry")
@@ -36,23 +38,34 @@ WARM_UP = 15
 EXPLAINED = 50
 COMPARED = 20
 PEOPLE = {"tiny": 200, "laptop": 2_500, "full": 5_000}
+VIDEOS = {"tiny": 2_000, "laptop": 50_000, "full": 200_000}
+TREES = 200
+"""Per head; the bar's."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one way of driving gave, for both arms."""
+    """What one way of driving gave, for all arms."""
 
     ours: Timings
     naive: Timings
+    floor: Timings
 
     def figures(self, rng: np.random.Generator) -> dict[str, Any]:
         slow, fast = self.naive.paired_with(self.ours)
         return {
             "ours": latency(list(self.ours.feeds.values())).figures(),
             "naive": latency(list(self.naive.feeds.values())).figures(),
-            "times_faster_at_p50": ratio_at_p50(slow, fast, rng).as_figure(),
+            "floor": latency(list(self.floor.feeds.values())).figures(),
+            "times_faster_at_p50": ratio_at(0.5, slow, fast, rng).as_figure(),
+            "times_faster_at_p99": ratio_at(0.99, slow, fast, rng).as_figure(),
             "events_ours": latency(self.ours.events).figures(),
             "events_naive": latency(self.naive.events).figures(),
+            "requests_per_second": {
+                name: (len(arm.feeds) + len(arm.events)) / arm.seconds
+                for name, arm in (("ours", self.ours), ("naive", self.naive), ("floor", self.floor))
+                if arm.seconds
+            },
         }
 
 
@@ -69,18 +82,25 @@ def scratch(run: Run) -> Iterator[Path]:
 
 
 @contextmanager
-def both_servers(run: Run, var: Path) -> Iterator[tuple[Server, Server]]:
-    """Ours, then the naive one, each started alone so that its time to ready is its own."""
+def all_servers(run: Run, var: Path) -> Iterator[tuple[Server, Server, Server]]:
+    """Ours, the naive one and the floor, each started alone so that its time to ready is its own."""
     settings = {"LOGS": run.logs, "SCALE": run.scale, "SEED": str(run.seed)}
     naive_var = var / "naive"
     shutil.copytree(var / run.places.root.name, naive_var / run.places.root.name, symlinks=True)
-    with (
-        running("ours", ["-m", "serving"], {**settings, "VAR": str(var)}, var / "ours.txt") as ours,
-        running(
-            "naive", ["-m", "labs.bench.naive_server"], {**settings, "VAR": str(naive_var)}, var / "naive.txt"
-        ) as naive,
-    ):
-        yield ours, naive
+    modules = {"ours": "serving", "naive": "labs.bench.naive_server", "floor": "labs.bench.floor_server"}
+    with ExitStack() as started:
+        ours, naive, floor = (
+            started.enter_context(
+                running(
+                    name,
+                    ["-m", module],
+                    {**settings, "VAR": str(naive_var if name == "naive" else var)},
+                    var / f"{name}.txt",
+                )
+            )
+            for name, module in modules.items()
+        )
+        yield ours, naive, floor
 
 
 def people_of(run: Run, most: int) -> list[int]:
@@ -123,29 +143,33 @@ def candidates_per_request(port: int, requests: Sequence[int]) -> dict[str, floa
     return {"median": float(np.median(scored)), "least": float(min(scored)), "requests": len(scored)}
 
 
-def same_slates(run: Run, people: Sequence[int]) -> int:
+def same_slates(places: Places, seed: int, people: Sequence[int]) -> int:
     """How many of these people both feeds give the same slate, in process, from the same query and chance."""
     from labs.bench.naive_server import both_feeds
 
-    ours, naive, state, now_us = both_feeds(run.places)
+    ours, naive, state, now_us = both_feeds(places)
     same = 0
     for person in people:
         query = state.query(person, person, now_us)
-        mine, theirs = (feed.rank(query, np.random.default_rng([run.seed, person])) for feed in (ours, naive))
+        mine, theirs = (feed.rank(query, np.random.default_rng([seed, person])) for feed in (ours, naive))
         same += np.array_equal(mine.slate.ids, theirs.slate.ids)
     return same
 
 
-def measured(ours: Server, naive: Server, people: Sequence[int], asked: argparse.Namespace) -> dict[str, Any]:
+def measured(
+    servers: tuple[Server, Server, Server], people: Sequence[int], asked: argparse.Namespace
+) -> dict[str, Any]:
     """One at a time, then four at a time, with where our time went in the first."""
+    ours, naive, floor = servers
+    arms = [Arm(ours.port), Arm(naive.port, asked.naive_every), Arm(floor.port, asked.naive_every)]
     warm, counted = people[:WARM_UP], people[WARM_UP:]
-    for server in (ours, naive):
+    for server in servers:
         warm_up(server.port, warm)
     with Client(ours.port) as client:
         before = stages_of(client.fetch("/metrics").decode())
-        alone = Measured(*drive(ours.port, naive.port, counted, _how(1, asked)))
+        alone = Measured(*drive(arms, counted, _how(1, asked)))
         after = stages_of(client.fetch("/metrics").decode())
-    together = Measured(*drive(ours.port, naive.port, counted[::-1], _how(4, asked)))
+    together = Measured(*drive(arms, counted[::-1], _how(4, asked)))
     rng = np.random.default_rng(0)
     return {
         "distinct_people": len(alone.ours.feeds),
@@ -153,12 +177,32 @@ def measured(ours: Server, naive: Server, people: Sequence[int], asked: argparse
         "one_at_a_time": alone.figures(rng),
         "four_at_a_time": together.figures(rng),
         "stage_ms": stage_means(before, after),
-        "ready_s": {server.name: server.ready_s for server in (ours, naive)},
+        "ready_s": {server.name: server.ready_s for server in servers},
     }
 
 
 def _how(at_once: int, asked: argparse.Namespace) -> Drive:
-    return Drive(at_once, asked.naive_every, time.monotonic() + asked.seconds / 2)
+    return Drive(at_once, time.monotonic() + asked.seconds / 2)
+
+
+def bars(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What was to be reached, what was found, and whether it was."""
+    alone, together = figures["one_at_a_time"], figures["four_at_a_time"]
+    told = (
+        ("feed, p50 ms", alone["ours"]["p50_ms"], "<=", 5.0),
+        ("feed, p99 ms", alone["ours"]["p99_ms"], "<=", 8.0),
+        ("times faster than naive at p50", alone["times_faster_at_p50"]["value"], ">=", 20.0),
+        ("times faster than naive at p99", alone["times_faster_at_p99"]["value"], ">=", 30.0),
+        ("requests/s, four at once", together["requests_per_second"]["ours"], ">=", 180.0),
+    )
+    return [
+        {"what": what, "found": found, "bar": f"{sign} {bar:g}", "met": _holds(found, sign, bar)}
+        for what, found, sign, bar in told
+    ]
+
+
+def _holds(found: float, sign: str, bar: float) -> bool:
+    return found <= bar if sign == "<=" else found >= bar
 
 
 def show(figures: Mapping[str, Any]) -> None:
@@ -170,7 +214,7 @@ def show(figures: Mapping[str, Any]) -> None:
     for way in ("one_at_a_time", "four_at_a_time"):
         ratio = figures[way]["times_faster_at_p50"]
         told = f"{ratio['value']:.1f} [{ratio['low']:.1f}, {ratio['high']:.1f}]"
-        for arm in ("ours", "naive", "events_ours", "events_naive"):
+        for arm in ("ours", "naive", "floor", "events_ours", "events_naive"):
             row = figures[way][arm]
             cells = [f"{row[name]:.1f}" for name in ("p50_ms", "p90_ms", "p99_ms")]
             arms.add_row(
@@ -184,7 +228,10 @@ def show(figures: Mapping[str, Any]) -> None:
     stages = Table("stage of our server", "mean ms")
     for stage, mean_ms in figures["stage_ms"].items():
         stages.add_row(stage, f"{mean_ms:.2f}")
-    Console().print(arms, stages)
+    reached = Table("what", "found", "bar", "met")
+    for bar in figures["bars"]:
+        reached.add_row(bar["what"], f"{bar['found']:.3g}", bar["bar"], "yes" if bar["met"] else "MISSED")
+    Console().print(arms, stages, reached)
 
 
 def parser(scale: str) -> argparse.ArgumentParser:
@@ -193,8 +240,15 @@ def parser(scale: str) -> argparse.ArgumentParser:
         "--people", type=int, default=PEOPLE[scale], help="distinct people who ask (default %(default)s)"
     )
     made.add_argument(
-        "--naive-every", type=int, default=10, help="every n-th of them asks the naive server too"
+        "--naive-every",
+        type=int,
+        default=10,
+        help="every n-th of them asks the naive server and the floor too",
     )
+    made.add_argument(
+        "--videos", type=int, default=VIDEOS[scale], help="videos to rank (default %(default)s)"
+    )
+    made.add_argument("--trees", type=int, default=TREES, help="trees per head (default %(default)s)")
     made.add_argument(
         "--seconds", type=float, default=240.0, help="the driving ends then, whatever was reached"
     )
@@ -206,17 +260,21 @@ def main(argv: Sequence[str]) -> int:
     asked = parser(run.scale).parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers end with us
     people = people_of(run, asked.people + WARM_UP)
+    compared = people[:COMPARED]
     try:
-        compared = people[:COMPARED]
-        same = same_slates(run, compared)
-        print(f"same slates from the same chance: {same} of {len(compared)} people", flush=True)
-        with scratch(run) as var, both_servers(run, var) as (ours, naive):
-            figures = measured(ours, naive, people, asked)
+        with scratch(run) as var:
+            places = Places(var / run.places.root.name)
+            enlarge(run.places, places, asked.videos, asked.trees, np.random.default_rng([run.seed, 42]))
+            same = same_slates(places, run.seed, compared)
+            print(f"same slates from the same chance: {same} of {len(compared)} people", flush=True)
+            with all_servers(run, var) as servers:
+                figures = measured(servers, people, asked)
     except (LookupError, NeverReady, Refused) as problem:
         notes = getattr(problem, "__notes__", [])
         print("\n".join([f"bench-serving: {problem.args[0]}", *notes]), file=sys.stderr)
         return 1
     figures |= {"same_slates": same, "compared_slates": len(compared), "load_average": os.getloadavg()[0]}
+    figures |= {"videos": asked.videos, "trees_per_head": asked.trees, "bars": bars(figures)}
     show(figures)
     print(f"report: {write_report(run, 'bench-serving', figures)}")
     return 0 if same == len(compared) else 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +18,18 @@ class Refused(Exception):
 
 IDLE_S = 3.0
 """Uvicorn closes a connection idle for 5 s; after this long we open another, before the clock starts."""
+
+
+JSON = {"content-type": "application/json"}
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Status and body of one answer, and the milliseconds from the first byte sent to the last byte read."""
+
+    status: int
+    body: bytes
+    ms: float
 
 
 class Client:
@@ -47,25 +60,26 @@ class Client:
 
     def fetch(self, path: str) -> bytes:
         """The body of a GET."""
-        self._connect_if_idle()
-        self._connection.request("GET", path)
-        return self._body(path)
+        return _whole(path, self.answer("GET", path))
 
     def timed_post(self, path: str, body: dict[str, Any]) -> tuple[dict[str, Any], float]:
         """The decoded answer, and the milliseconds from the first byte sent to the last byte read."""
-        payload = orjson.dumps(body)
-        self._connect_if_idle()
-        started = time.perf_counter()
-        self._connection.request("POST", path, payload, {"content-type": "application/json"})
-        raw = self._body(path)
-        elapsed_ms = (time.perf_counter() - started) * 1e3
-        return orjson.loads(raw), elapsed_ms
+        told = self.answer("POST", path, orjson.dumps(body))
+        return orjson.loads(_whole(path, told)), told.ms
 
-    def _body(self, path: str) -> bytes:
+    def answer(self, method: str, path: str, payload: bytes | None = None) -> Answered:
+        """What came back, whatever its status."""
+        self._connect_if_idle()
+        began = time.perf_counter()
+        self._connection.request(method, path, payload, JSON if payload is not None else {})
         response = self._connection.getresponse()
         body = response.read()
-        if response.status != 200:
-            raise Refused(
-                f"{path} answered {response.status}, must be 200: {body[:300].decode(errors='replace')}"
-            )
-        return body
+        return Answered(response.status, body, (time.perf_counter() - began) * 1e3)
+
+
+def _whole(path: str, told: Answered) -> bytes:
+    if told.status != 200:
+        raise Refused(
+            f"{path} answered {told.status}, must be 200: {told.body[:300].decode(errors='replace')}"
+        )
+    return told.body

@@ -1,7 +1,7 @@
 """Many people ask a server for feeds and tell it what they watched: one at a time, or several at once.
 
-Both arms are driven in turns of a few people, so that whatever else the machine does falls on both. Every
-loop ends by itself: by count, or at the deadline.
+All arms are driven in turns of a few people, so that whatever else the machine does falls on all. Every loop
+ends by itself: by count, or at the deadline.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from labs.bench.clients import Client
 
 TURN = 40
-"""People per turn of the faster arm."""
+"""People per turn of an arm that everybody asks."""
 TOLD = 3
 """Items of each slate that are watched, and told in one batch before the next feed."""
 WATCHES_MS = (25_000, 2_000, 9_000)
@@ -29,6 +29,8 @@ class Timings:
     feeds: dict[int, float] = field(default_factory=dict)
     events: list[float] = field(default_factory=list)
     requests: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+    """How long its turns took; what it answered over this is its throughput."""
 
     def paired_with(self, other: Timings) -> tuple[list[float], list[float]]:
         """Feeds of the people both arms served, in the same order."""
@@ -37,29 +39,34 @@ class Timings:
 
 
 @dataclass(frozen=True)
+class Arm:
+    """A server that is driven, and every how many people it is asked: slow ones are asked less often."""
+
+    port: int
+    every: int = 1
+
+
+@dataclass(frozen=True)
 class Drive:
-    """How hard to drive: people at once, every how many the slower arm is asked too, and until when."""
+    """How hard to drive: people at once, and until when."""
 
     at_once: int
-    slow_every: int
     deadline_s: float
     """On the monotonic clock."""
 
 
-def drive(fast_port: int, slow_port: int, people: Sequence[int], how: Drive) -> tuple[Timings, Timings]:
-    """Both arms in turns, warmed up by people nobody counts."""
-    fast, slow = Timings(), Timings()
-    with ExitStack() as open_clients:
-        connect = open_clients.enter_context
-        fast_clients = [connect(Client(fast_port)) for _ in range(how.at_once)]
-        slow_clients = [connect(Client(slow_port)) for _ in range(how.at_once)]
+def drive(arms: Sequence[Arm], people: Sequence[int], how: Drive) -> list[Timings]:
+    """All arms in turns, warmed up by people nobody counts; one Timings per arm."""
+    told = [Timings() for _ in arms]
+    with ExitStack() as opened:
+        clients = [[opened.enter_context(Client(arm.port)) for _ in range(how.at_once)] for arm in arms]
         for first in range(0, len(people), TURN):
             turn = people[first : first + TURN]
-            _take_turn(fast_clients, turn, fast)
-            _take_turn(slow_clients, turn[:: how.slow_every], slow)
+            for arm, mine, timings in zip(arms, clients, told, strict=True):
+                _take_turn(mine, turn[:: arm.every], timings)
             if time.monotonic() > how.deadline_s:
                 break
-    return fast, slow
+    return told
 
 
 def warm_up(port: int, people: Sequence[int]) -> None:
@@ -70,12 +77,14 @@ def warm_up(port: int, people: Sequence[int]) -> None:
 
 
 def _take_turn(clients: Sequence[Client], people: Sequence[int], into: Timings) -> None:
+    began = time.perf_counter()
     if len(clients) == 1:
         _serve_all(clients[0], people, into)
-        return
-    with ThreadPoolExecutor(len(clients)) as pool:
-        shares = [people[place :: len(clients)] for place in range(len(clients))]
-        list(pool.map(_serve_all, clients, shares, [into] * len(clients)))
+    else:
+        with ThreadPoolExecutor(len(clients)) as pool:
+            shares = [people[place :: len(clients)] for place in range(len(clients))]
+            list(pool.map(_serve_all, clients, shares, [into] * len(clients)))
+    into.seconds += time.perf_counter() - began
 
 
 def _serve_all(client: Client, people: Sequence[int], into: Timings) -> None:

@@ -35,12 +35,19 @@ def latency(samples_ms: Sequence[float]) -> Latency:
 
 def ratio_at_p50(slow_ms: Sequence[float], fast_ms: Sequence[float], rng: np.random.Generator) -> Interval:
     """How many times faster at the median; i-th samples are of the same person and are resampled together."""
+    return ratio_at(0.5, slow_ms, fast_ms, rng)
+
+
+def ratio_at(
+    quantile: float, slow_ms: Sequence[float], fast_ms: Sequence[float], rng: np.random.Generator
+) -> Interval:
+    """The same at another quantile."""
     if len(slow_ms) != len(fast_ms):
         raise ValueError(
             f"{len(slow_ms)} and {len(fast_ms)} samples; a paired ratio needs one of each per person."
         )
     pairs = np.column_stack([slow_ms, fast_ms])
     picks = rng.integers(0, len(pairs), (RESAMPLES, len(pairs)))
-    slow, fast = np.median(pairs[picks], axis=1).T
-    medians = np.median(pairs, axis=0)
-    return Interval(float(medians[0] / medians[1]), *percentiles(slow / fast), len(pairs))
+    slow, fast = np.quantile(pairs[picks], quantile, axis=1).T
+    whole = np.quantile(pairs, quantile, axis=0)
+    return Interval(float(whole[0] / whole[1]), *percentiles(slow / fast), len(pairs))

@@ -49,7 +49,7 @@ class Naive:
     def feed(self, user_id: int, limit: int, surface: int, explore: bool) -> Answer:
         query = self.state.query(user_id, next(self.request_ids), self.clock(), limit, surface, explore)
         funnel = self.serving.feed.rank(query, np.random.default_rng([self.seed, query.request_id]))
-        self.journal.append(served_events(funnel, self.serving))
+        self.journal.note(served_events(funnel, self.serving))
         return Answer(funnel, self.serving, not self.state.knows(user_id))
 
     def acknowledge(self, events: Sequence[Mapping[str, Any]]) -> Acknowledged:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from feature_repo.places import Run
 from labs.bench.clients import Client, Refused
 
 POLL_S = 0.1
@@ -39,7 +42,8 @@ def free_port() -> int:
         return port
 
 
-def _is_ready(port: int) -> bool:
+def is_ready(port: int) -> bool:
+    """Whether somebody on this port says so now."""
     try:
         with Client(port, timeout_s=2.0) as client:
             client.fetch("/readyz")
@@ -50,15 +54,24 @@ def _is_ready(port: int) -> bool:
 
 def _wait(process: subprocess.Popen[bytes], port: int, printed: Path, within_s: float) -> None:
     deadline = time.monotonic() + within_s
-    while not _is_ready(port):
+    while not is_ready(port):
         if process.poll() is not None or time.monotonic() > deadline:
             code = process.returncode
             ended = "is still starting" if code is None else f"ended with {code}"
-            raise NeverReady(f"not ready within {within_s:.0f} s ({ended}). It printed:\n{_end_of(printed)}")
+            raise NeverReady(f"not ready within {within_s:.0f} s ({ended}). It printed:\n{end_of(printed)}")
         time.sleep(POLL_S)
 
 
-def _end_of(printed: Path) -> str:
+def cpu_seconds(pid: int) -> float:
+    """What a running process has computed so far, in all its threads; NaN where /proc does not say."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        return math.nan
+    user, system = stat.read_text("ascii").rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def end_of(printed: Path) -> str:
     return printed.read_text(errors="replace")[-2000:]
 
 
@@ -71,27 +84,45 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait(timeout=5)
 
 
+def settings_of(run: Run, var: Path) -> dict[str, str]:
+    """The environment in which a server serves this run's copy under `var`."""
+    return {"LOGS": run.logs, "SCALE": run.scale, "SEED": str(run.seed), "VAR": str(var)}
+
+
+def end_servers_with_us() -> None:
+    """Ended from outside, a drill leaves its blocks as it does on Ctrl-C, and with them its servers end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 @contextmanager
-def running(
-    name: str, arguments: Sequence[str], environment: Mapping[str, str], printed: Path, within_s: float = 60.0
-) -> Iterator[Server]:
-    """`python arguments…` as a server, ready; ended when the block is left, however it is left.
+def started(
+    arguments: Sequence[str], environment: Mapping[str, str], printed: Path, port: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`python arguments…` told to serve on this port, not waited for; ended however the block is left.
 
     Thread settings of our own process are not handed on: each server has its own, or its libraries' default.
     """
-    port = free_port()
     inherited = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     settings = {**inherited, **environment, "HOST": "127.0.0.1", "PORT": str(port)}
-    started = time.monotonic()
     with printed.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, *arguments], env=settings, stdout=output, stderr=subprocess.STDOUT
         )
         try:
-            _wait(process, port, printed, within_s)
-            yield Server(name, port, process.pid, time.monotonic() - started)
+            yield process
         except Refused as refused:
-            refused.add_note(f"The end of what {name} printed:\n{_end_of(printed)}")
+            refused.add_note(f"The end of what the server printed:\n{end_of(printed)}")
             raise
         finally:
             _end(process)
+
+
+@contextmanager
+def running(
+    name: str, arguments: Sequence[str], environment: Mapping[str, str], printed: Path, within_s: float = 60.0
+) -> Iterator[Server]:
+    """`python arguments…` as a server on a free port, ready; ended however the block is left."""
+    port, began = free_port(), time.monotonic()
+    with started(arguments, environment, printed, port) as process:
+        _wait(process, port, printed, within_s)
+        yield Server(name, port, process.pid, time.monotonic() - began)

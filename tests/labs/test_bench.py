@@ -12,7 +12,7 @@ import pytest
 
 from labs.bench.bench_serving import stage_means, stages_of
 from labs.bench.clients import Client, Refused
-from labs.bench.drives import Drive, drive, watched
+from labs.bench.drives import Arm, Drive, drive, watched
 from labs.bench.latencies import latency, ratio_at_p50
 from labs.bench.servers import NeverReady, Server, running
 
@@ -68,23 +68,26 @@ def test_an_error_status_is_not_measured_as_an_answer(server: Server) -> None:
         client.fetch("/nothing")
 
 
-def test_both_arms_are_driven_with_the_same_people(server: Server) -> None:
-    fast, slow = drive(server.port, server.port, range(1, 101), Drive(1, 10, time.monotonic() + 30))
+def test_all_arms_are_driven_with_the_same_people(server: Server) -> None:
+    fast, slow = drive(
+        [Arm(server.port), Arm(server.port, 10)], range(1, 101), Drive(1, time.monotonic() + 30)
+    )
 
     assert sorted(fast.feeds) == list(range(1, 101))
     assert sorted(slow.feeds) == [1, 11, 21, 31, 41, 51, 61, 71, 81, 91]
     assert [len(times) for times in slow.paired_with(fast)] == [10, 10]
     assert len(fast.events) == 100
+    assert fast.seconds > 0
 
 
 def test_four_at_once_serve_everybody_once(server: Server) -> None:
-    fast, _ = drive(server.port, server.port, range(1, 81), Drive(4, 20, time.monotonic() + 30))
+    (fast,) = drive([Arm(server.port)], range(1, 81), Drive(4, time.monotonic() + 30))
 
     assert sorted(fast.requests) == list(range(1, 81))
 
 
 def test_a_drive_ends_at_its_deadline(server: Server) -> None:
-    fast, _ = drive(server.port, server.port, range(1, 10_001), Drive(1, 10, time.monotonic()))
+    (fast,) = drive([Arm(server.port)], range(1, 10_001), Drive(1, time.monotonic()))
 
     assert len(fast.feeds) < 100
 

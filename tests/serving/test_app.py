@@ -17,7 +17,8 @@ from fastapi.testclient import TestClient
 from feature_repo.journal import Journal, frame_of
 from feature_repo.places import Places
 from serving import registry
-from serving.app import LARGEST_BODY, _survived, create_app
+from serving.app import _survived, create_app
+from serving.guards import LARGEST_BODY
 from serving.live import Live
 from serving.wire import MOST_EVENTS
 from tests.serving.builders import NOW_US, a_live, a_watch
@@ -301,6 +302,9 @@ def test_the_page_needs_nothing_from_elsewhere(client: TestClient) -> None:
         "/healthz",
         "/readyz",
         "/metrics",
+        "/admin/health",
+        "/admin/promotions",
+        "/admin/rollback",
     }
 
 

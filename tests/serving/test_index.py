@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.index import VideoIndex
+from serving.index import SAMPLED, VideoIndex, largest
 
 
 def an_index(vectors: list[list[float]]) -> VideoIndex:
@@ -53,3 +53,14 @@ def test_ids_out_of_order_are_refused() -> None:
 def test_ids_without_vectors_are_refused() -> None:
     with pytest.raises(ValueError, match="2 ids for 1 vectors"):
         VideoIndex(np.array([1, 2]), np.zeros((1, 2), np.float32))
+
+
+@given(st.integers(1, 400), st.integers(0, 400), st.sampled_from(["even", "high", "low"]), st.integers(0, 9))
+@settings(max_examples=100, deadline=None)
+def test_a_sample_that_misleads_costs_time_and_no_answer(n: int, k: int, sampled: str, seed: int) -> None:
+    scores = np.random.default_rng(seed).integers(0, 50, n).astype(np.float32)
+    scores[::SAMPLED] += {"even": 0, "high": 100, "low": -100}[sampled]
+
+    found = largest(scores, min(k, n))
+
+    assert found.tolist() == np.argsort(-scores, kind="stable")[:k].tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from feature_repo.places import Places
-from serving import registry
+from serving import registry, registry_rows
 from serving.releases import DamagedRelease, read_release
 from tests.serving.builders import released
 
@@ -160,3 +161,44 @@ def test_a_rollback_onto_a_damaged_release_is_refused_and_moves_nothing(
     assert found is not None
     assert found[0] == 2
     assert not registry.was_rolled_back(places, 2)
+
+
+def test_what_is_written_without_mlflow_is_what_mlflow_reads(places: Places) -> None:
+    registry.set_challenger(places, 1)
+    registry.set_champion(places, 2)
+    registry.tag(places, 2, {"gates": "held"})
+    registry.rollback(places)
+
+    told = registry.client(places).get_model_version(registry.MODEL, "2")
+    aliases = registry.client(places).get_registered_model(registry.MODEL).aliases
+    assert {name: int(version) for name, version in aliases.items()} == {"challenger": 1, "champion": 1}
+    assert (told.tags["gates"], told.tags["previous_champion"]) == ("held", "1")
+    assert "rolled_back" in told.tags
+
+
+def test_mlflow_may_move_what_we_moved(places: Places) -> None:
+    registry.set_champion(places, 2)
+
+    registry.client(places).set_registered_model_alias(registry.MODEL, registry.CHAMPION, "1")
+
+    assert registry.champion(places)[0] == 1  # type: ignore[index]
+
+
+def test_moving_an_alias_does_not_import_mlflow(places: Places) -> None:
+    code = (
+        "import sys, pathlib; from feature_repo.places import Places; from serving import registry;"
+        f"places = Places(pathlib.Path({str(places.root)!r})); registry.set_champion(places, 2);"
+        "print(registry.rollback(places).to_version, 'mlflow' in sys.modules)"
+    )
+
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert found.stdout.split() == ["1", "False"]
+
+
+def test_rows_are_written_all_or_none(places: Places) -> None:
+    broken = ("insert into no_such_table values (?)", (1,))
+
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        registry_rows.write(places.registry / "mlflow.db", [registry_rows.alias("champion", 2), broken])
+    assert registry.champion(places)[0] == 1  # type: ignore[index]

@@ -1,9 +1,8 @@
-"""Propensities are exact: they add up, counting finds them, and they respect what was chosen above."""
+"""Propensities are exact for every selector: they are the definition's, and counting finds them."""
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,72 +10,81 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from serving.candidates import Candidates
+from serving.diversities import Repetition, Volume, directions
+from serving.index import VideoIndex
 from serving.policies import Policy
-from serving.selectors import DiverseTopK, softmax, standardised
+from serving.selectors import Decay, selector_of
 from serving.verbs import Choice
 from tests.serving.builders import a_query, a_table
+from tests.serving.slates_by_hand import ByHand, Cost, cosines, decay, dpp, mmr, surely_as_often
 
 VALUES = [0.5, 0.1, 0.4, 0.2]
 TOPICS = [1, 1, 2, 2]
-WARM = Policy(temperature=0.7, exploration=0.2, topic_penalty=0.8, creator_penalty=0.0)
+VECTORS = np.array([[1, 0.1, 0], [0.9, 0.4, 0.1], [0, 1, 0.3], [-0.2, 0.3, 1]], np.float32)
+SELECTORS = ("decay", "mmr", "dpp")
 
 
-def choose(values: list[float], topics: list[int], policy: Policy, seed: int, **query: object) -> Choice:
-    table = a_table(values, topics)
-    return DiverseTopK(policy).choose(a_query(**query), table, np.random.default_rng(seed))  # type: ignore[arg-type]
+def a_policy(selector: str = "decay", **more: float) -> Policy:
+    warm = {"temperature": 0.7, "exploration": 0.2, "topic_penalty": 0.8, "creator_penalty": 0.0}
+    return Policy(selector=selector, **{**warm, **more})  # type: ignore[arg-type]
 
 
-def probability_by_hand(slate: tuple[int, ...]) -> list[float]:
-    """Each item's probability given those above it, from the definition, one number at a time."""
-    spread, mean = float(np.std(VALUES)), float(np.mean(VALUES))
-    worth = {row: (value - mean) / spread for row, value in enumerate(VALUES)}
-    told = []
-    for chosen in slate:
-        weights = {row: np.exp(w / WARM.temperature) for row, w in worth.items()}
-        soft = weights[chosen] / sum(weights.values())
-        told.append((1 - WARM.exploration) * soft + WARM.exploration / len(worth))
-        worth = {
-            row: w - WARM.topic_penalty * (TOPICS[row] == TOPICS[chosen])
-            for row, w in worth.items()
-            if row != chosen
-        }
-    return told
+def the_table() -> Candidates:
+    table = a_table(VALUES, TOPICS)
+    return table.with_columns({"catalog_row": np.arange(len(table))})
 
 
-def test_the_logged_propensities_are_those_of_the_definition() -> None:
+def choose(policy: Policy, seed: int = 0, **query: Any) -> Choice:
+    index = VideoIndex(np.arange(4), VECTORS)
+    return selector_of(policy, index).choose(a_query(**query), the_table(), np.random.default_rng(seed))
+
+
+def by_hand(policy: Policy) -> ByHand:
+    costs: dict[str, Cost] = {
+        "decay": decay(the_table(), policy),
+        "mmr": mmr(VECTORS, policy),
+        "dpp": dpp(VECTORS, policy),
+    }
+    return ByHand(the_table(), policy, costs[policy.selector])
+
+
+@pytest.mark.parametrize("selector", SELECTORS)
+def test_the_logged_propensities_are_those_of_the_definition(selector: str) -> None:
+    policy = a_policy(selector)
     for seed in range(50):
-        choice = choose(VALUES, TOPICS, WARM, seed)
+        choice = choose(policy, seed, limit=4)
 
-        assert choice.propensities == pytest.approx(probability_by_hand(tuple(choice.rows)))
+        assert choice.propensities == pytest.approx(
+            by_hand(policy).probabilities(choice.rows.tolist()), abs=1e-6
+        )
 
 
-def test_slates_occur_as_often_as_their_propensities_say() -> None:
-    """A chi-square test over all 24 slates of three; fails one reseeding in a thousand."""
-    slates = list(itertools.permutations(range(4), 3))
-    expected = np.array([np.prod(probability_by_hand(slate)) for slate in slates])
-    drawn = Counter(tuple(choose(VALUES, TOPICS, WARM, seed).rows.tolist()) for seed in range(6_000))
+@pytest.mark.parametrize("selector", SELECTORS)
+def test_slates_occur_as_often_as_their_propensities_say(selector: str) -> None:
+    drawn = [choose(a_policy(selector), seed) for seed in range(6_000)]
 
-    found = stats.chisquare([drawn[slate] for slate in slates], expected * 6_000)
+    assert surely_as_often(by_hand(a_policy(selector)), drawn, slots=3)
 
-    assert expected.sum() == pytest.approx(1)
-    assert found.pvalue > 0.001
+
+def test_counting_would_notice_another_penalty() -> None:
+    drawn = [choose(a_policy(topic_penalty=0.2), seed) for seed in range(6_000)]
+
+    assert not surely_as_often(by_hand(a_policy()), drawn, slots=3)
+
+
+@pytest.mark.parametrize("selector", SELECTORS)
+def test_without_exploration_each_slot_has_the_best_of_the_definition(selector: str) -> None:
+    chosen = choose(a_policy(selector), limit=4, explore=False).rows.tolist()
+    worth = (np.array(VALUES) - np.mean(VALUES)) / np.std(VALUES)
+    cost = by_hand(a_policy(selector)).cost
+
+    for place, row in enumerate(chosen):
+        left = [each for each in range(4) if each not in chosen[:place]]
+        assert row == max(left, key=lambda each: worth[each] - cost(each, chosen[:place]))
 
 
 values = st.lists(st.floats(-5, 5) | st.just(float("nan")), min_size=1, max_size=12)
-
-
-@given(values=values, temperature=st.floats(0.05, 5), left=st.data())
-def test_probabilities_over_what_is_left_add_up_to_one(
-    values: list[float], temperature: float, left: st.DataObject
-) -> None:
-    mask = np.array(
-        left.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values)).filter(any))
-    )
-
-    chances = softmax(standardised(np.array(values)), mask, temperature)
-
-    assert chances.sum() == pytest.approx(1)
-    assert (chances[~mask] == 0).all()
 
 
 @given(values=values, seed=st.integers(0, 1_000), limit=st.integers(1, 12))
@@ -84,53 +92,83 @@ def test_probabilities_over_what_is_left_add_up_to_one(
 def test_a_slate_repeats_nothing_and_every_propensity_has_its_floor(
     values: list[float], seed: int, limit: int
 ) -> None:
-    choice = choose(values, list(range(len(values))), WARM, seed, limit=limit)
+    table, policy = a_table(values, list(range(len(values)))), a_policy()
+
+    choice = Decay(policy).choose(a_query(limit=limit), table, np.random.default_rng(seed))
 
     assert len(set(choice.rows.tolist())) == len(choice.rows) == min(limit, len(values))
-    assert (choice.propensities >= WARM.exploration / len(values) - 1e-12).all()
+    assert (choice.propensities >= policy.exploration / len(values) - 1e-12).all()
     assert (choice.propensities <= 1).all()
 
 
 def test_the_explored_share_is_the_policys() -> None:
-    drawn = np.concatenate([choose(VALUES, TOPICS, WARM, seed).explored for seed in range(2_000)])
+    drawn = np.concatenate([choose(a_policy(), seed).explored for seed in range(2_000)])
 
-    assert stats.binomtest(int(drawn.sum()), len(drawn), WARM.exploration).pvalue > 0.001
-
-
-def test_without_exploration_the_slate_is_the_best_and_certain() -> None:
-    choice = choose([0.1, 0.9, 0.5], [1, 2, 3], WARM, seed=5, explore=False)
-
-    assert choice.rows.tolist() == [1, 2, 0]
-    assert choice.propensities.tolist() == [1.0, 1.0, 1.0]
-    assert not choice.explored.any()
+    assert stats.binomtest(int(drawn.sum()), len(drawn), a_policy().exploration).pvalue > 0.001
 
 
-def test_without_exploration_chance_changes_nothing() -> None:
-    slates = {tuple(choose(VALUES, TOPICS, WARM, seed, explore=False).rows) for seed in range(5)}
+def test_without_exploration_chance_changes_nothing_and_is_certain() -> None:
+    choices = [choose(a_policy(), seed, explore=False) for seed in range(5)]
 
-    assert len(slates) == 1
+    assert len({tuple(choice.rows) for choice in choices}) == 1
+    assert choices[0].propensities.tolist() == [1.0, 1.0, 1.0]
+    assert not choices[0].explored.any()
+
+
+def best(values: list[float], topics: list[int], policy: Policy) -> list[int]:
+    choice = Decay(policy).choose(a_query(explore=False), a_table(values, topics), np.random.default_rng(0))
+    rows: list[int] = choice.rows.tolist()
+    return rows
 
 
 def test_an_item_of_the_same_topic_must_be_that_much_better() -> None:
-    close, far = [0.9, 0.88, 0.87], [0.9, 0.88, 0.1]
-    policy = Policy(topic_penalty=1.0, creator_penalty=0.0)
+    policy = a_policy(topic_penalty=1.0)
 
-    assert choose(close, [1, 1, 2], policy, 0, explore=False).rows.tolist() == [0, 2, 1]
-    assert choose(far, [1, 1, 2], policy, 0, explore=False).rows.tolist() == [0, 1, 2]
+    assert best([0.9, 0.88, 0.87], [1, 1, 2], policy) == [0, 2, 1]
+    assert best([0.9, 0.88, 0.1], [1, 1, 2], policy) == [0, 1, 2]
 
 
 def test_unknown_topics_are_not_the_same_topic() -> None:
-    policy = Policy(topic_penalty=10.0, creator_penalty=0.0)
-
-    assert choose([0.9, 0.8, 0.1], [-1, -1, 2], policy, 0, explore=False).rows.tolist() == [0, 1, 2]
+    assert best([0.9, 0.8, 0.1], [-1, -1, 2], a_policy(topic_penalty=10.0)) == [0, 1, 2]
 
 
 def test_an_unknown_value_is_chosen_last() -> None:
-    choice = choose([float("nan"), 0.1, 0.2], [1, 2, 3], WARM, 0, explore=False)
-
-    assert choice.rows.tolist() == [2, 1, 0]
+    assert best([float("nan"), 0.1, 0.2], [1, 2, 3], a_policy()) == [2, 1, 0]
 
 
-def test_a_temperature_of_zero_is_refused() -> None:
-    with pytest.raises(ValueError, match="temperature must be above 0"):
-        Policy(temperature=0.0)
+def test_no_diversity_touches_what_was_scored() -> None:
+    table = the_table()
+
+    Decay(a_policy()).choose(a_query(), table, np.random.default_rng(0))
+
+    assert table["value"].tolist() == VALUES
+
+
+@given(seed=st.integers(0, 10_000), rows=st.integers(2, 12))
+@settings(max_examples=50)
+def test_volume_says_what_determinants_say(seed: int, rows: int) -> None:
+    """More rows than numbers in a vector, so only the ridge keeps the kernel's volume above 0."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(rows, 3)).astype(np.float32)
+    order, cost = rng.permutation(rows), dpp(vectors, a_policy())
+    volume, spent = Volume(directions(vectors), a_policy().dpp_weight, rows), np.zeros(rows)
+    for place, row in enumerate(order[:-1]):
+        spent += volume.cost(int(row))
+
+        left = order[place + 1 :]
+        assert spent[left] == pytest.approx([cost(each, list(order[: place + 1])) for each in left], abs=1e-4)
+
+
+def test_a_vector_of_zeros_is_like_nothing() -> None:
+    turned = directions(np.array([[0, 0], [3, 4]], np.float32))
+
+    assert turned.tolist() == [[0, 0], [pytest.approx(0.6), pytest.approx(0.8)]]
+    assert cosines(turned[1:]).tolist() == [[pytest.approx(1)]]
+
+
+def test_repetition_counts_topic_and_creator_apart() -> None:
+    table = a_table([0, 0, 0], [1, 1, 2], [5, 5, 5])
+
+    cost = Repetition(table, a_policy(topic_penalty=0.5, creator_penalty=0.25)).cost(0)
+
+    assert cost.tolist() == [0.75, 0.75, 0.25]

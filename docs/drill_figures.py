@@ -1,0 +1,25 @@
+"""What documents say of the server's bad days, from the reports of its drills: bars, and what was found."""
+
+from __future__ import annotations
+
+from docs.quoted import LAPTOP, Figures, NotMeasured, number, table
+
+DRILLS = ("bench-scorer", "bench-saturation", "soak", "drill-crash", "drill-hostile")
+"""The verbs whose reports this block quotes, in its order."""
+
+
+def drills(figures: Figures) -> str:
+    """A line per bar of the drills that were run."""
+    reports = figures["runs"].get(LAPTOP, {})
+    found = {verb: reports[verb]["figures"] for verb in DRILLS if verb in reports}
+    if not found:
+        raise NotMeasured(" ".join(["make", *DRILLS]))
+    rows = [_row(verb, verdict) for verb, told in found.items() for verdict in told["verdicts"]]
+    return table(("command", "what", "found", "bar", "met"), rows)
+
+
+def _row(verb: str, verdict: Figures) -> tuple[str, ...]:
+    value = verdict["found"]
+    digits = 0 if value is None or float(value).is_integer() else 3
+    met = "yes" if verdict["met"] else "**missed**"
+    return (f"`make {verb}`", verdict["what"], number(value, digits), verdict["bar"], met)

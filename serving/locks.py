@@ -1,0 +1,40 @@
+"""A lock among threads and processes: who holds it knows everything, and nobody learns or tells meanwhile.
+
+Law: it is taken by one thread of one process of a run at a time; the same thread may take it again. A process
+that dies gives it back.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import threading
+from pathlib import Path
+from types import TracebackType
+
+
+class RunLock:
+    """Held with `with`; a file of the run stands for it between processes."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a")
+        self._mine = threading.RLock()
+        self._depth = 0
+
+    def __enter__(self) -> RunLock:
+        self._mine.acquire()
+        if self._depth == 0:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._depth += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._mine.release()
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,46 @@
+"""Is it one at a time, among threads and among processes?"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from serving.locks import RunLock
+
+COUNTS = """
+import sys
+from pathlib import Path
+from serving.locks import RunLock
+
+lock, count = RunLock(Path(sys.argv[1]) / "lock"), Path(sys.argv[1]) / "count"
+for _ in range(300):
+    with lock, lock:
+        count.write_text(str(int(count.read_text()) + 1))
+"""
+
+
+def test_processes_that_count_in_one_file_lose_nothing(tmp_path: Path) -> None:
+    (tmp_path / "count").write_text("0")
+
+    counting = [subprocess.Popen([sys.executable, "-c", COUNTS, str(tmp_path)]) for _ in range(3)]
+
+    assert [each.wait() for each in counting] == [0, 0, 0]
+    assert (tmp_path / "count").read_text() == "900"
+
+
+def test_threads_that_count_lose_nothing(tmp_path: Path) -> None:
+    lock, counted = RunLock(tmp_path / "lock"), [0]
+
+    def count() -> None:
+        for _ in range(2_000):
+            with lock:
+                counted[0] = counted[0] + 1
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert counted == [8_000]
