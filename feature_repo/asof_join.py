@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +37,9 @@ FOREVER_US = 2**62
 ASKED, KNOWN, EVENT, CREATED = ".asked_us", ".known_us", ".event_us", ".created_us"
 NUMBER = ".number"
 """Columns of our own begin with a dot, so that a source or a question may have any usual name."""
+
+AHEAD = 2
+"""Views searched at once: more would hold more sources in memory."""
 
 SPARSE = 4
 """Integer keys are numbered through if that takes at most this many numbers per row."""
@@ -79,11 +84,28 @@ def answers(
         _refuse_other_types(keys, join)
     when = moments.to_physical().fill_null(BEFORE_ALL_US).to_frame(ASKED)
     asked = when.with_columns(keys.get_columns())
-    for join in joins:
-        source = _source(join, known_only, _span(moments))
-        rows = _rows_found(asked, source, join)
+    for join, (source, rows) in zip(joins, _all_found(asked, joins, known_only, _span(moments)), strict=True):
         for name, shown in join.features.items():
             yield source[name].gather(rows).alias(shown)
+
+
+def _all_found(
+    asked: pl.DataFrame, joins: Sequence[Join], known_only: bool, span_us: tuple[int, int] | None
+) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
+    """Each join's source and the rows found in it, the next one being searched while one is gathered."""
+
+    def found(join: Join) -> tuple[pl.DataFrame, pl.Series]:
+        source = _source(join, known_only, span_us)
+        return source, _rows_found(asked, source, join)
+
+    with ThreadPoolExecutor(AHEAD) as pool:
+        waiting = list(joins)
+        coming = deque(pool.submit(found, waiting.pop(0)) for _ in joins[:AHEAD])
+        while coming:
+            ready = coming.popleft().result()
+            if waiting:
+                coming.append(pool.submit(found, waiting.pop(0)))
+            yield ready
 
 
 def files_of(path: str) -> list[Path]:
