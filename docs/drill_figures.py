@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from docs.quoted import LAPTOP, Figures, NotMeasured, number, table
 
 DRILLS = ("bench-scorer", "bench-saturation", "soak", "drill-crash", "drill-hostile")
@@ -14,12 +16,24 @@ def drills(figures: Figures) -> str:
     found = {verb: reports[verb]["figures"] for verb in DRILLS if verb in reports}
     if not found:
         raise NotMeasured(" ".join(["make", *DRILLS]))
-    rows = [_row(verb, verdict) for verb, told in found.items() for verdict in told["verdicts"]]
-    return table(("command", "what", "found", "bar", "met"), rows)
+    rows = [
+        _row(verb, SIZES[verb](told), verdict) for verb, told in found.items() for verdict in told["verdicts"]
+    ]
+    return table(("command", "over", "what", "found", "bar", "met"), rows)
 
 
-def _row(verb: str, verdict: Figures) -> tuple[str, ...]:
+SIZES: dict[str, Callable[[Figures], str]] = {
+    "bench-scorer": lambda told: f"{told['rows']} rows",
+    "bench-saturation": lambda told: f"{len(told['levels'])} rates",
+    "soak": lambda told: f"{told['seconds'] / 60:.1f} minutes",
+    "drill-crash": lambda told: f"{told['kills']} kills",
+    "drill-hostile": lambda told: f"{told['cases']:,} cases",
+}
+"""How much each of them tried."""
+
+
+def _row(verb: str, size: str, verdict: Figures) -> tuple[str, ...]:
     value = verdict["found"]
     digits = 0 if value is None or float(value).is_integer() else 3
     met = "yes" if verdict["met"] else "**missed**"
-    return (f"`make {verb}`", verdict["what"], number(value, digits), verdict["bar"], met)
+    return (f"`make {verb}`", size, verdict["what"], number(value, digits), verdict["bar"], met)
