@@ -224,13 +224,12 @@ def lived_through(server: Server, fault: Fault, people: Sequence[int], seconds: 
 def serving(run: Run) -> Iterator[Server]:
     """The faulty server on a scratch copy of the run."""
     from labs.bench.bench_serving import scratch
-    from labs.bench.servers import running
+    from labs.bench.servers import running, settings_of
 
     with scratch(run) as var:
         places, faults = Places(var / run.places.root.name), var / "faults"
         faults.mkdir()
-        settings = {"VAR": str(var), "LOGS": run.logs, "SCALE": run.scale, "SEED": str(run.seed)}
-        settings |= {faulty_server.FOLDER: str(faults), "ONLINE_STORE": ""}
+        settings = settings_of(run, var) | {faulty_server.FOLDER: str(faults), "ONLINE_STORE": ""}
         with running("ours", ["-m", "labs.faulty_server"], settings, var / "printed.txt") as server:
             yield Server(server.port, server.pid, places, faults)
 

@@ -26,12 +26,11 @@ from feature_repo.reports import write_report
 from labs.audit_parity import copied
 from labs.bench.bench_serving import people_of
 from labs.bench.clients import Client, Refused
+from labs.bench.drives import TOLD, watched
 from labs.bench.servers import NeverReady, end_servers_with_us, running, settings_of
 from monitoring.audit_parity import Audit, audited
 
 SERVERS = 2
-WATCHED = 4
-"""Items of each slate that are watched; the next slate, from the other server, must not hold them."""
 LIMIT = 20
 SAMPLE, FEAST_SAMPLE = 2_000, 200
 
@@ -47,33 +46,18 @@ class History:
 
     def ask(self, servers: Sequence[Client], person: int, turns: int, first: int) -> None:
         """Feeds and events of one person, each to the next server in turn."""
-        watched: set[int] = set()
+        seen: set[int] = set()
         for turn in range(first, first + 2 * turns, 2):
             asked = {"user_id": person, "limit": LIMIT}
             slate, _ = servers[turn // 2 % len(servers)].timed_post("/v1/feed", asked)
             self.slates += 1
             self.requests.append(slate["request_id"])
-            self.repeats += len(watched & {item["video_id"] for item in slate["items"]})
-            told = slate["items"][:WATCHED]
+            self.repeats += len(seen & {item["video_id"] for item in slate["items"]})
+            told = slate["items"][:TOLD]
             servers[(turn // 2 + 1) % len(servers)].timed_post(
-                "/v1/events", {"events": _watches(slate, person)}
+                "/v1/events", {"events": watched(slate, person)}
             )
-            watched |= {item["video_id"] for item in told}
-
-
-def _watches(slate: dict[str, Any], person: int) -> list[dict[str, Any]]:
-    return [
-        {
-            "kind": "watched",
-            "event_id": f"drill-{item['impression_id']}",
-            "event_time_us": slate["served_at_us"],
-            "user_id": person,
-            "impression_id": item["impression_id"],
-            "video_id": item["video_id"],
-            "watched_ms": 4_000 + 1_000 * item["position"],
-        }
-        for item in slate["items"][:WATCHED]
-    ]
+            seen |= {item["video_id"] for item in told}
 
 
 def lived(run: Run, var: Path, people: Sequence[int], turns: int) -> History:

@@ -19,9 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.intervals import Interval
-from feature_repo.log import EventLog
 from feature_repo.places import Run, run_from_environment
-from labs.true_value import PEOPLE, active_people, refuse_another_world, release_of, short, walked
+from labs.true_value import PEOPLE, release_of, short, walks_of
 from labs.worths import Walks, Worth, margin, worth
 
 if TYPE_CHECKING:
@@ -130,19 +129,7 @@ def stages(run: Run, release: Release, world: World, now_us: int) -> Iterator[tu
 
 def answered(run: Run, release: Release, most: int | None = None) -> Answered:
     """Walk everybody through every stage and compare neighbours."""
-    from simulator.logs import world_of
-    from simulator.truth import humans, public_in, seen_by
-
-    refuse_another_world(run)
-    log, world = EventLog(run.places.log), world_of(run)
-    now_us = log.end_us()
-    people = active_people(log, humans(world), now_us, most or PEOPLE[run.scale], run.seed)
-    seen = seen_by(log.read("watched", known_before_us=now_us, columns=["user_id", "video_id"]))
-    corpus = public_in(*(log.read(kind, known_before_us=now_us) for kind in ("uploaded", "removed")))
-    walks: dict[str, Walks] = {}
-    for name, policy in _shown_progress(stages(run, release, world, now_us)):
-        walks[name] = walked(world, policy, people, now_us, seen, corpus)
-    return compared(release.release_id, walks, run.seed)
+    return compared(release.release_id, walks_of(run, release, stages, most), run.seed)
 
 
 def compared(release_id: str, walks: Mapping[str, Walks], seed: int) -> Answered:
@@ -156,17 +143,6 @@ def compared(release_id: str, walks: Mapping[str, Walks], seed: int) -> Answered
         {name: worth(each, floor, ceiling, rng) for name, each in walks.items()},
         {after: margin(walks[before], walks[after], rng).satisfaction for before, after in steps},
     )
-
-
-def _shown_progress(named: Iterator[tuple[str, Policy]]) -> Iterator[tuple[str, Policy]]:
-    from rich.progress import Progress
-
-    with Progress(transient=True) as bar:
-        task = bar.add_task("walking", total=len(STAGES) + 1)
-        for name, policy in named:
-            bar.update(task, description=f"walking: {name}")
-            yield name, policy
-            bar.advance(task)
 
 
 def show(answer: Answered) -> None:

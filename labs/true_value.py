@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from serving.candidates import Candidates, Query
     from serving.releases import Release
     from simulator.worlds import World
+
+    Policies = Callable[[Run, Release, World, int], Iterator[tuple[str, Policy]]]
+    """Makes policies by name, one at a time."""
 
 ACTIVE_DAYS = 7
 """People walk who watched something in the last week: those a feed would meet."""
@@ -129,6 +132,11 @@ def policies(run: Run, release: Release, world: World, now_us: int) -> Iterator[
 
 def answered(run: Run, release: Release, most: int | None = None) -> Answered:
     """Walk everybody under every policy and compare."""
+    return compared(release.release_id, walks_of(run, release, policies, most), run.seed)
+
+
+def walks_of(run: Run, release: Release, policies: Policies, most: int | None) -> dict[str, Walks]:
+    """What the same people are shown from the log's end on, and truly feel, under each policy by name."""
     from simulator.logs import world_of
     from simulator.truth import humans, public_in, seen_by
 
@@ -141,7 +149,7 @@ def answered(run: Run, release: Release, most: int | None = None) -> Answered:
     walks: dict[str, Walks] = {}
     for name, policy in _shown_progress(policies(run, release, world, now_us)):
         walks[name] = walked(world, policy, people, now_us, seen, corpus)
-    return compared(release.release_id, walks, run.seed)
+    return walks
 
 
 def refuse_another_world(run: Run) -> None:

@@ -50,6 +50,9 @@ class WorldClock:
         """Not before this moment."""
         self._offset_us += max(0, moment_us - self())
 
+    def close(self) -> None:
+        """Run no longer; a clock of its own leaves nothing behind."""
+
 
 class SharedClock(WorldClock):
     """The clock of every server that runs on this folder now; it starts at `start_us` if nobody else runs."""
@@ -71,7 +74,7 @@ class SharedClock(WorldClock):
         self.advance_to(start_us)
 
     def close(self) -> None:
-        """Run no longer."""
+        """Whoever comes after all have closed starts anew."""
         self._running.close()
 
 

@@ -220,8 +220,7 @@ class Live:
         self._journal.close()
         self._knowing.close()
         self._writing.close()
-        if isinstance(self.clock, SharedClock):
-            self.clock.close()
+        self.clock.close()
         self.features.tables.close()
 
     def _breakers(self) -> list[Breaker]:

@@ -15,17 +15,18 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from feature_repo.orders import compiled
 from serving.tree_texts import NotHeld, link_of, trees_of, width_of
 
 Floats = npt.NDArray[np.float32]
@@ -33,7 +34,6 @@ Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Columns = npt.NDArray[np.int32]
 Words = npt.NDArray[np.unsignedinteger[Any]]
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 BLOCK = 168
 """Rows at once; three blocks hold the 500 of a request. With few, LLVM does not vectorise; with many, words
@@ -117,12 +117,6 @@ def _running(sizes: Sequence[int]) -> Ints:
     return np.cumsum([0, *sizes], dtype=np.int64)
 
 
-def _compiled(function: Function) -> Function:
-    """The same function as machine code, kept on disk; it lets other threads run meanwhile."""
-    made: Function = njit(cache=True, nogil=True)(function)
-    return made
-
-
 @intrinsic  # type: ignore[untyped-decorator]
 def _lowest_bit(_: Any, word: Any) -> Any:
     """The number of the lowest 1 of a word: one instruction, for which numba has no name."""
@@ -134,7 +128,7 @@ def _lowest_bit(_: Any, word: Any) -> Any:
     return types.int64(word), count
 
 
-@_compiled
+@compiled
 def _add_trees(
     rows: Floats,
     starts: Ints,
@@ -179,7 +173,7 @@ def logistic(scores: Doubles) -> Doubles:
     return found
 
 
-@_compiled
+@compiled
 def _logistic(scores: Doubles, found: Doubles) -> None:
     for row in range(len(scores)):
         found[row] = 1.0 / (1.0 + math.exp(-scores[row]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import prometheus_client  # noqa: F401 before Feast, which makes whoever imports it later count in files
@@ -30,6 +32,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
     if not (run.places.reports / "train.json").exists():
         _train(run, var)
     return run
+
+
+@pytest.fixture(scope="module")
+def served(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A copy of the trained run whose newest release is champion, whatever the gates said."""
+    from serving import registry
+
+    root = tmp_path_factory.mktemp("served") / trained.places.root.name
+    shutil.copytree(trained.places.root, root)
+    copy = replace(trained, places=Places(root))
+    registry.set_champion(copy.places, registry.versions(copy.places)[-1].version)
+    return copy
 
 
 def _train(run: Run, var: Path) -> None:

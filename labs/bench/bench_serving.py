@@ -29,8 +29,11 @@ from feature_repo.reports import write_report
 from labs.bench.clients import Client, Refused
 from labs.bench.drives import Arm, Drive, Timings, drive, warm_up
 from labs.bench.enlarged_runs import enlarge
+from labs.bench.feature_bars import Bar
 from labs.bench.latencies import latency, ratio_at
-from labs.bench.servers import NeverReady, Server, running
+from labs.bench.servers import NeverReady, Server, running, settings_of
+from labs.bench.verdicts import Verdict
+from labs.bench.verdicts import show as show_verdicts
 
 SHARED = ("log", "features", "work", "registry")
 """Parts of a run both servers only read."""
@@ -84,7 +87,6 @@ def scratch(run: Run) -> Iterator[Path]:
 @contextmanager
 def all_servers(run: Run, var: Path) -> Iterator[tuple[Server, Server, Server]]:
     """Ours, the naive one and the floor, each started alone so that its time to ready is its own."""
-    settings = {"LOGS": run.logs, "SCALE": run.scale, "SEED": str(run.seed)}
     naive_var = var / "naive"
     shutil.copytree(var / run.places.root.name, naive_var / run.places.root.name, symlinks=True)
     modules = {"ours": "serving", "naive": "labs.bench.naive_server", "floor": "labs.bench.floor_server"}
@@ -94,7 +96,7 @@ def all_servers(run: Run, var: Path) -> Iterator[tuple[Server, Server, Server]]:
                 running(
                     name,
                     ["-m", module],
-                    {**settings, "VAR": str(naive_var if name == "naive" else var)},
+                    settings_of(run, naive_var if name == "naive" else var),
                     var / f"{name}.txt",
                 )
             )
@@ -185,24 +187,16 @@ def _how(at_once: int, asked: argparse.Namespace) -> Drive:
     return Drive(at_once, time.monotonic() + asked.seconds / 2)
 
 
-def bars(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
+def verdicts(figures: Mapping[str, Any]) -> list[Verdict]:
     """What was to be reached, what was found, and whether it was."""
     alone, together = figures["one_at_a_time"], figures["four_at_a_time"]
-    told = (
-        ("feed, p50 ms", alone["ours"]["p50_ms"], "<=", 5.0),
-        ("feed, p99 ms", alone["ours"]["p99_ms"], "<=", 8.0),
-        ("times faster than naive at p50", alone["times_faster_at_p50"]["value"], ">=", 20.0),
-        ("times faster than naive at p99", alone["times_faster_at_p99"]["value"], ">=", 30.0),
-        ("requests/s, four at once", together["requests_per_second"]["ours"], ">=", 180.0),
-    )
     return [
-        {"what": what, "found": found, "bar": f"{sign} {bar:g}", "met": _holds(found, sign, bar)}
-        for what, found, sign, bar in told
+        Verdict("feed, p50 ms", alone["ours"]["p50_ms"], Bar(5.0, at_most=True)),
+        Verdict("feed, p99 ms", alone["ours"]["p99_ms"], Bar(8.0, at_most=True)),
+        Verdict("times faster than naive at p50", alone["times_faster_at_p50"]["value"], Bar(20.0)),
+        Verdict("times faster than naive at p99", alone["times_faster_at_p99"]["value"], Bar(30.0)),
+        Verdict("requests/s, four at once", together["requests_per_second"]["ours"], Bar(180.0)),
     ]
-
-
-def _holds(found: float, sign: str, bar: float) -> bool:
-    return found <= bar if sign == "<=" else found >= bar
 
 
 def show(figures: Mapping[str, Any]) -> None:
@@ -228,10 +222,7 @@ def show(figures: Mapping[str, Any]) -> None:
     stages = Table("stage of our server", "mean ms")
     for stage, mean_ms in figures["stage_ms"].items():
         stages.add_row(stage, f"{mean_ms:.2f}")
-    reached = Table("what", "found", "bar", "met")
-    for bar in figures["bars"]:
-        reached.add_row(bar["what"], f"{bar['found']:.3g}", bar["bar"], "yes" if bar["met"] else "MISSED")
-    Console().print(arms, stages, reached)
+    Console().print(arms, stages)
 
 
 def parser(scale: str) -> argparse.ArgumentParser:
@@ -274,7 +265,12 @@ def main(argv: Sequence[str]) -> int:
         print("\n".join([f"bench-serving: {problem.args[0]}", *notes]), file=sys.stderr)
         return 1
     figures |= {"same_slates": same, "compared_slates": len(compared), "load_average": os.getloadavg()[0]}
-    figures |= {"videos": asked.videos, "trees_per_head": asked.trees, "bars": bars(figures)}
+    figures |= {
+        "videos": asked.videos,
+        "trees_per_head": asked.trees,
+        "bars": [each.figures() for each in verdicts(figures)],
+    }
     show(figures)
+    show_verdicts("what was to be reached", verdicts(figures))
     print(f"report: {write_report(run, 'bench-serving', figures)}")
     return 0 if same == len(compared) else 1

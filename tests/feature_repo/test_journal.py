@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -197,3 +198,13 @@ def test_a_journal_knows_when_another_one_stored_something(tmp_path: Path) -> No
     other.append([watched_event("w2")])
 
     assert (own, mine.moved(), mine.moved()) == (False, True, False)
+
+
+def test_a_checkpoint_brings_what_was_noted_into_the_main_file(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.db")
+    journal.note([watched_event()])
+
+    journal.checkpoint()
+
+    shutil.copy(tmp_path / "j.db", tmp_path / "alone.db")  # without what is beside it
+    assert [entry.event for entry in Journal(tmp_path / "alone.db").events()] == [watched_event()]

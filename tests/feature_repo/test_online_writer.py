@@ -242,9 +242,11 @@ def test_each_write_the_store_did_not_take_is_counted_and_said(
 def test_what_was_due_and_has_been_written_is_due_no_more(tmp_path: Path, story: Story) -> None:
     writer = a_writer(story, tmp_path, gone=len(STATS))
     assert writer.write_changes(CUT) == 0
+    assert writer.is_behind
 
     assert writer.write_changes(CUT) > 0
     assert writer.write_changes(CUT) == 0
+    assert not writer.is_behind
 
 
 def test_an_event_is_remembered_by_the_stream_though_the_store_is_gone(tmp_path: Path) -> None:

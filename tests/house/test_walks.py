@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jupytext
 import pytest
 
-from feature_repo.places import Places, Run
+from feature_repo.places import Run
 from labs.bench.servers import running
-from serving import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "notebooks").glob("[0-9]*.py"))
@@ -26,16 +23,6 @@ SOURCES = sorted((ROOT / "notebooks").glob("[0-9]*.py"))
 def settings(run: Run) -> dict[str, str]:
     """The environment in which commands find this run."""
     return {"LOGS": run.logs, "SCALE": run.scale, "SEED": str(run.seed), "VAR": str(run.places.root.parent)}
-
-
-@pytest.fixture(scope="module")
-def served(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A copy of the trained run whose newest release is champion, whatever the gates said."""
-    root = tmp_path_factory.mktemp("served") / trained.places.root.name
-    shutil.copytree(trained.places.root, root)
-    copy = replace(trained, places=Places(root))
-    registry.set_champion(copy.places, registry.versions(copy.places)[-1].version)
-    return copy
 
 
 @pytest.fixture(scope="module")

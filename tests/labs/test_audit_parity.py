@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from feature_repo.catalogue import feature_named
-from feature_repo.places import Places, Run
+from feature_repo.places import Run
 from feature_repo.reports import read_report
 from labs.audit_parity import PLANTS, copied, main
 from monitoring.skew import MIRRORED
@@ -37,16 +36,6 @@ class Told:
 
 
 Audited = Callable[[str], Told]
-
-
-@pytest.fixture(scope="module")
-def served(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A copy of the trained run whose newest release is champion, whatever the gates said."""
-    root = tmp_path_factory.mktemp("served") / trained.places.root.name
-    shutil.copytree(trained.places.root, root)
-    copy = replace(trained, places=Places(root))
-    registry.set_champion(copy.places, registry.versions(copy.places)[-1].version)
-    return copy
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ def test_what_comes_back_and_ids_given_twice_are_counted() -> None:
 
     history.ask([cast(Client, Forgetful())] * 2, person=1, turns=3, first=0)
 
-    assert (history.slates, history.repeats) == (3, 8)
+    assert (history.slates, history.repeats) == (3, 6)
     sound = cast(Audit, SimpleNamespace(served=SimpleNamespace(mismatched=0), figures=dict))
     told = figures_of(history, sound, 1)
     assert (told["request_ids_given_twice"], told["holds"]) == (2, False)

@@ -14,16 +14,9 @@ from tests.serving.builders import released
 
 
 @pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+def places(nowhere: Path) -> Places:
     """A run with two releases; version 1 is champion."""
-    for name, value in {
-        "VAR": str(tmp_path),
-        "LOGS": "simulated",
-        "SCALE": "tiny",
-        "TRAIN_UNTIL": "",
-    }.items():
-        monkeypatch.setenv(name, value)
-    made = Places(tmp_path / "simulated-tiny")
+    made = Places(nowhere / "simulated-tiny")
     for seed in (0, 1):
         released(made.work / str(seed), seed)
         registry.register(made, made.work / str(seed), {})

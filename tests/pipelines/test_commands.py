@@ -35,17 +35,6 @@ def test_help_imports_nothing_heavy() -> None:
     assert not {"feast", "mlflow", "jax", "lightgbm", "polars", "numpy"} & set(loaded.stdout.split())
 
 
-@pytest.fixture
-def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {
-        "VAR": str(tmp_path),
-        "LOGS": "simulated",
-        "SCALE": "tiny",
-        "TRAIN_UNTIL": "",
-    }.items():
-        monkeypatch.setenv(name, value)
-
-
 @pytest.mark.usefixtures("nowhere")
 def test_without_a_log_the_command_that_makes_one_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--quiet"]) == 1

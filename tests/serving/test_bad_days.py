@@ -12,7 +12,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from feature_repo.breakers import Resting
-from feature_repo.guarded_rows import NoRows, guarded
+from feature_repo.catalogue import VIDEO_STATS
+from feature_repo.guarded_rows import NoRows, guarded, nothing_stored
 from feature_repo.journal import Journal
 from feature_repo.online import OnlineUsers
 from feature_repo.packed_tables import PackedTables
@@ -197,6 +198,17 @@ def test_videos_whose_features_cannot_be_renewed_keep_those_of_the_last_time(pla
     mirrors.gone = False
     live.freshen()
     assert live.feed(3).funnel.degraded == ()
+
+
+def test_a_mirror_is_not_read_from_a_store_that_lacks_something(places: Places) -> None:
+    live = a_live(places)
+    live.follow()
+    live.features.tables = nothing_stored()
+    live.features._due[VIDEO_STATS.name].add(1)
+
+    live.freshen()
+
+    assert live.feed(3).funnel.degraded == (STALE,)
 
 
 class ToldHead:
