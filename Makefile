@@ -12,6 +12,7 @@ PLANT ?= none
 ID ?=
 EXPLAIN ?= 0
 SHARE ?=
+PROMOTE ?= 0
 VAR   ?= var
 REAL_LOGS ?= var/real_logs
 export SCALE SEED LOGS HOST PORT SPEED ENGINE ONLINE_STORE VAR REAL_LOGS
@@ -60,8 +61,8 @@ monitor: $(READY) ## Check freshness, drift, skew and health, and say what to do
 rollback: $(READY) ## Move the champion alias back to the release before it; a running server follows.
 	$(PY) -m pipelines rollback
 
-canary: $(READY) ## Let the challenger serve a SHARE of the people (.05); SHARE=0 stops it; without SHARE, say how it stands.
-	$(PY) -m pipelines canary $(if $(SHARE),--share $(SHARE))
+canary: $(READY) ## Let the challenger serve a SHARE of the people (.05); SHARE=0 stops it, PROMOTE=1 makes it champion; else say how it stands.
+	$(PY) -m pipelines canary $(if $(SHARE),--share $(SHARE)) $(if $(filter-out 0,$(PROMOTE)),--promote)
 
 drill-faults: $(READY) ## Take each dependency from a running server and give it back: nobody is refused, and slates say what they lost.
 	$(PY) -m labs drill-faults

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 
 from feature_repo.catalogue import Feature, feature_named
 from feature_repo.matrix import COLUMNS
+from feature_repo.orders import compiled
 
 Counts = NDArray[np.int64]
+Ends = NDArray[np.float32]
 
 CONTRACT = tuple(feature_named(name) for name in COLUMNS)
 """The features of a matrix, in order of its columns."""
 
 LARGEST = np.finfo(np.float32).max
-CHUNK = 1 << 16
-"""Rows counted at once: their sums are exact in float32, and three masks of them are tens of megabytes."""
 
 _LOW, _HIGH = (
     np.clip(np.array([getattr(f, end) for f in CONTRACT], np.float32), -LARGEST, LARGEST)
@@ -96,14 +96,20 @@ def violations(matrix: NDArray[np.float32]) -> Violations:
     """Counts of f32[n, COLUMNS]; fast enough to be asked of every request."""
     if matrix.ndim != 2 or matrix.shape[1] != len(COLUMNS):
         raise ValueError(f"the matrix is {matrix.shape}, must be [n, {len(COLUMNS)}] in order of COLUMNS.")
-    below, above, unknown = (np.zeros(len(COLUMNS), np.int64) for _ in range(3))
-    for first in range(0, len(matrix), CHUNK):
-        rows = matrix[first : first + CHUNK]
-        ones = np.ones(len(rows), np.float32)  # a product counts columns in half the time of a sum
-        below += (ones @ (rows < _LOW).astype(np.float32)).astype(np.int64)
-        above += (ones @ (rows > _HIGH).astype(np.float32)).astype(np.int64)
-        unknown += (ones @ np.isnan(rows).astype(np.float32)).astype(np.int64)
-    return Violations(CONTRACT, len(matrix), below, above, unknown)
+    counts = np.zeros((3, len(COLUMNS)), np.int64)
+    _count(np.ascontiguousarray(matrix, np.float32), _LOW, _HIGH, counts)
+    return Violations(CONTRACT, len(matrix), *counts)
+
+
+@compiled
+def _count(matrix: NDArray[np.float32], low: Ends, high: Ends, counts: Counts) -> None:
+    """Below, above and unknown, in one pass; NaN is neither below nor above."""
+    for row in range(len(matrix)):
+        for column in range(len(low)):
+            value = matrix[row, column]
+            counts[0, column] += value < low[column]
+            counts[1, column] += value > high[column]
+            counts[2, column] += value != value
 
 
 def table_violations(table: pl.DataFrame, features: Sequence[Feature] = CONTRACT) -> Violations:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from feature_repo.catalogue import SHARE_UNITS, View
 from feature_repo.clock import NEVER_US
-from feature_repo.events import empty
-from feature_repo.labels import LONG_WATCH_MS, long_watch
+from feature_repo.labels import LONG_WATCH_MS, is_long
 from feature_repo.log import EventLog
+from feature_repo.orders import ascending
+from feature_repo.schemas import key_of
 from feature_repo.videos import rows_of
 
 Ints = NDArray[np.int64]
@@ -45,8 +47,13 @@ ACTS = {
 }
 """Which reaction counts as what; a follow counts as share_or_follow too."""
 
+ACT_NUMBERS = {act: EVENTS.index(event) for act, event in ACTS.items()}
+
 NOBODY = -1
 """The key of a fact that has none: an unknown topic, the person of an upload."""
+
+MOST = 2**31 - 1
+"""What an amount of a fact can be, at most."""
 
 KEY_SPAN = 1 << 12
 """Second keys (topics) are below this, so a pair of keys fits one integer."""
@@ -58,6 +65,17 @@ COUNTED = {
     "uploaded": ("video_id", "creator_id", "topic"),
 }
 """The kinds of event that make facts, and the columns they are made of beside the two clocks."""
+
+CLOCKS = ("event_time", "known_time")
+TOLD = {kind: (*CLOCKS, *columns) for kind, columns in COUNTED.items()} | {
+    "served": ("impression_id", "video_id")
+}
+"""The kinds of event the windows need, with the columns they need; those of a slate make no facts."""
+
+Columns = Mapping[str, Ints]
+"""These columns of some events of one kind: clocks in microseconds, a reaction as the number of what it
+counts as, and NOBODY for null and for what counts as nothing.
+"""
 
 
 @dataclass(frozen=True)
@@ -92,6 +110,10 @@ class Facts:
         return self.made_known_us if view.per_maker else self.known_us
 
 
+_NONE = np.zeros(0, np.int64)
+NO_FACTS = Facts(_NONE, _NONE, _NONE, _NONE, _NONE, _NONE, _NONE, np.zeros((0, len(EVENTS)), np.int32))
+
+
 def joined(parts: Sequence[Facts]) -> Facts:
     """One after the other."""
     return Facts(*(np.concatenate([getattr(p, each.name) for p in parts]) for each in fields(Facts)))
@@ -107,12 +129,10 @@ class Makers:
     known_us: Ints
 
     @classmethod
-    def of(cls, uploaded: pl.DataFrame) -> Makers:
+    def of(cls, uploaded: Columns) -> Makers:
         """From uploads in order of (event_time, event_id)."""
-        first = uploaded.unique("video_id", keep="first", maintain_order=True).sort("video_id")
-        topics = first["topic"].cast(pl.Int64).fill_null(NOBODY)
-        known = first["known_time"].to_physical()
-        return cls(*(each.to_numpy() for each in (first["video_id"], first["creator_id"], topics, known)))
+        video_ids, first = np.unique(uploaded["video_id"], return_index=True)
+        return cls(video_ids, *(uploaded[name][first] for name in ("creator_id", "topic", "known_time")))
 
     def with_those_of(self, other: Makers) -> Makers:
         """Both; the other's videos must be new."""
@@ -142,11 +162,17 @@ class Known:
     @classmethod
     def of(cls, log: EventLog, until_us: int) -> Known:
         """What the log knew before a moment, but for who follows whom: that is the facts' to say."""
-        served = log.scan("served").filter(pl.col("known_time").to_physical() < until_us)
-        pairs = served.select("impression_id", "video_id").collect().sort("impression_id")
-        first = pairs.unique("impression_id", keep="first", maintain_order=True)
-        uploaded = log.read("uploaded", known_before_us=until_us)
-        return cls(Makers.of(uploaded), first["impression_id"].to_numpy(), first["video_id"].to_numpy())
+        pairs = log.shown(until_us)
+        ids, videos = pairs["impression_id"].to_numpy(), pairs["video_id"].to_numpy()
+        order = ascending(ids)
+        first = order[np.diff(ids[order], prepend=-1) != 0]
+        read = log.read("uploaded", known_before_us=until_us, columns=TOLD["uploaded"])
+        return cls(Makers.of(columns_of("uploaded", read)), ids[first], videos[first])
+
+    def show(self, served: Columns) -> None:
+        """Remember what was served after the log ended."""
+        shown = zip(served["impression_id"].tolist(), served["video_id"].tolist(), strict=True)
+        self.shown_since.update(shown)
 
     def videos_shown(self, impression_ids: Ints) -> Ints:
         """The video of each impression; NOBODY if it was never served, or there was none."""
@@ -159,47 +185,70 @@ class Known:
 
 def counted_facts(log: EventLog, until_us: int, known: Known | None = None) -> Facts:
     """Every fact the log knew before `until`."""
-    clocks = ("event_time", "known_time")
     tables = {
-        kind: log.read(kind, known_before_us=until_us, columns=(*clocks, *columns))
-        for kind, columns in COUNTED.items()
+        kind: columns_of(kind, log.read(kind, known_before_us=until_us, columns=TOLD[kind]))
+        for kind in COUNTED
     }
     return facts_of(tables, Known.of(log, until_us) if known is None else known)
 
 
-def facts_of(tables: Mapping[str, pl.DataFrame], known: Known) -> Facts:
+def columns_of(kind: str, table: pl.DataFrame) -> Columns:
+    """What is counted of a table of events."""
+    acts = pl.col("reaction").replace_strict(ACT_NUMBERS, default=NOBODY, return_dtype=pl.Int64)
+    told = {
+        name: acts if name == "reaction" else pl.col(name).to_physical().cast(pl.Int64).fill_null(NOBODY)
+        for name in TOLD[kind]
+    }
+    return {column.name: column.to_numpy() for column in table.select(**told)}
+
+
+def columns_of_events(kind: str, events: Sequence[Mapping[str, Any]]) -> Columns:
+    """The same of events outside tables."""
+    return {
+        name: np.array([_number(name, event.get(key_of(name))) for event in events], np.int64)
+        for name in TOLD[kind]
+    }
+
+
+def _number(name: str, value: Any) -> int:
+    if name == "reaction":
+        return ACT_NUMBERS.get(value, NOBODY)
+    return NOBODY if value is None else value
+
+
+def facts_of(tables: Mapping[str, Columns], known: Known) -> Facts:
     """The facts of these events (a kind may be missing), given what was known; follows are remembered."""
     parts = [make(tables[kind], known) for kind, make in _MAKERS.items() if kind in tables]
-    return joined(parts or [_watches(empty("watched"), known)])
+    return joined(parts or [NO_FACTS])
 
 
-def _watches(watched: pl.DataFrame, known: Known) -> Facts:
-    share = pl.col("watched_ms") / pl.col("duration_ms").fill_null(LONG_WATCH_MS)
+def _watches(watched: Columns, known: Known) -> Facts:
+    watched_ms, duration_ms = watched["watched_ms"], watched["duration_ms"]
+    length_ms = np.where(duration_ms == NOBODY, LONG_WATCH_MS, duration_ms)
     amounts = {
-        "impressions": pl.lit(1),
-        "long_watch": long_watch(pl.col("watched_ms"), pl.col("duration_ms")),
-        "watched_share": (share.clip(0, 1) * SHARE_UNITS).round(),
-        "watched_ms": pl.col("watched_ms"),
+        "impressions": 1,
+        "long_watch": is_long(watched_ms, length_ms),
+        "watched_share": np.rint(np.clip(watched_ms / length_ms, 0, 1) * SHARE_UNITS),
+        "watched_ms": watched_ms,
     }
-    return _facts(watched, watched["video_id"].to_numpy(), amounts, known)
+    return _facts(watched, watched["video_id"], amounts, known)
 
 
-def _reactions(reacted: pl.DataFrame, known: Known) -> Facts:
-    mine = reacted.filter(pl.col("reaction").is_in(list(ACTS)))
-    meaning = pl.col("reaction").replace_strict(ACTS, return_dtype=pl.String)
-    amounts = {event: meaning == event for event in dict.fromkeys(ACTS.values())}
-    return _facts(mine, mine["video_id"].to_numpy(), amounts, known)
+def _reactions(reacted: Columns, known: Known) -> Facts:
+    mine = _rows(reacted, reacted["reaction"] != NOBODY)
+    amounts = {event: mine["reaction"] == EVENTS.index(event) for event in dict.fromkeys(ACTS.values())}
+    return _facts(mine, mine["video_id"], amounts, known)
 
 
-def _follows(followed: pl.DataFrame, known: Known) -> Facts:
+def _follows(followed: Columns, known: Known) -> Facts:
     """Each follow counts for the video on screen, if there was one; for the creator only the first counts."""
-    rows = followed.sort("known_time", "event_time", maintain_order=True)
-    shown = known.videos_shown(rows["impression_id"].fill_null(NOBODY).to_numpy())
-    for_video = _facts(rows, shown, {"share_or_follow": pl.lit(1)}, known).take(shown >= 0)
-    pairs = list(zip(rows["user_id"].to_list(), rows["creator_id"].to_list(), strict=True))
+    rows = _rows(followed, np.lexsort((followed["event_time"], followed["known_time"])))
+    shown = known.videos_shown(rows["impression_id"])
+    for_video = _facts(rows, shown, {"share_or_follow": 1}, known).take(shown >= 0)
+    pairs = zip(rows["user_id"].tolist(), rows["creator_id"].tolist(), strict=True)
     is_first = np.array([_is_new(pair, known.follows) for pair in pairs], np.bool_)
-    nothing = np.full(len(rows), NOBODY, np.int64)
-    for_creator = _facts(rows, nothing, {"followed": pl.lit(1)}, known, rows["creator_id"].to_numpy())
+    nothing = np.full(len(shown), NOBODY, np.int64)
+    for_creator = _facts(rows, nothing, {"followed": 1}, known, rows["creator_id"])
     return joined([for_video, for_creator.take(is_first)])
 
 
@@ -209,42 +258,52 @@ def _is_new(pair: tuple[int, int], follows: set[tuple[int, int]]) -> bool:
     return len(follows) > before
 
 
-def _uploads(uploaded: pl.DataFrame, known: Known) -> Facts:
+def _uploads(uploaded: Columns, known: Known) -> Facts:
     """The first upload of each video, for its creator."""
-    first = uploaded.unique("video_id", keep="first", maintain_order=True)
-    return _facts(first, first["video_id"].to_numpy(), {"uploaded": pl.lit(1)}, known)
+    _, first = np.unique(uploaded["video_id"], return_index=True)
+    rows = _rows(uploaded, np.sort(first))
+    return _facts(rows, rows["video_id"], {"uploaded": 1}, known)
 
 
 _MAKERS = {"watched": _watches, "reacted": _reactions, "followed": _follows, "uploaded": _uploads}
 """Who makes facts of which kind of event."""
 
 
+def _counted(event: str, amount: ArrayLike) -> ArrayLike:
+    """The amount, if a fact can hold it."""
+    most = np.max(amount, initial=0)
+    if most > MOST:
+        raise ValueError(f"a fact counts {most} of {event}, must be at most {MOST}; repair the events.")
+    return amount
+
+
 def _facts(
-    rows: pl.DataFrame,
+    rows: Columns,
     video_ids: Ints,
-    amounts: Mapping[str, pl.Expr],
+    amounts: Mapping[str, ArrayLike],
     known: Known,
     creator_ids: Ints | None = None,
 ) -> Facts:
     """One fact per row, of this video and its maker; or of a creator alone."""
-    clocks = [pl.col(clock).to_physical() for clock in ("known_time", "event_time")]
-    told = rows.select(*clocks, *(amount.cast(pl.Int32).alias(event) for event, amount in amounts.items()))
-    known_us, event_us, *counted = (column.to_numpy() for column in told)
     makers, topics, made_us = known.makers.of_videos(video_ids)
-    counts = np.zeros((len(rows), len(EVENTS)), np.int32)
-    for event, amount in zip(amounts, counted, strict=True):
-        counts[:, EVENTS.index(event)] = amount
-    users = rows["user_id"].to_numpy() if "user_id" in rows.columns else np.full(len(rows), NOBODY, np.int64)
+    known_us = rows["known_time"]
+    counts = np.zeros((len(known_us), len(EVENTS)), np.int32)
+    for event, amount in amounts.items():
+        counts[:, EVENTS.index(event)] = _counted(event, amount)
     return Facts(
-        user_id=users,
+        user_id=rows["user_id"] if "user_id" in rows else np.full(len(known_us), NOBODY, np.int64),
         video_id=video_ids,
         creator_id=makers if creator_ids is None else creator_ids,
         topic=topics,
-        event_us=np.minimum(event_us, known_us),
+        event_us=np.minimum(rows["event_time"], known_us),
         known_us=known_us,
         made_known_us=np.maximum(known_us, made_us),
         amounts=counts,
     )
+
+
+def _rows(columns: Columns, rows: Ints | NDArray[np.bool_]) -> Columns:
+    return {name: column[rows] for name, column in columns.items()}
 
 
 def _taken(values: Ints, rows: Ints, otherwise: int) -> Ints:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from feature_repo.breakers import Breaker
-from feature_repo.packed_tables import PackedTables, StoredRows
+from feature_repo.packed_tables import Batch, PackedTables, StoredRows
 
 PATIENCE_S = 0.25
 """How long one call may wait for the store before it fails; a healthy one answers in a millisecond."""
@@ -40,8 +40,9 @@ class GuardedRows:
     def fetch(self, asks: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[bytes | None]]:
         return self.reads.call(partial(self.inner.fetch, asks))
 
-    def write(self, view: str, keys: Sequence[bytes], rows: Sequence[bytes]) -> int:
-        return self.writes.call(partial(self.inner.write, view, keys, rows), ROW_BUDGET_MS * len(rows))
+    def write(self, batches: Sequence[Batch]) -> int:
+        more_ms = ROW_BUDGET_MS * sum(len(rows) for _, _, rows in batches)
+        return self.writes.call(partial(self.inner.write, batches), more_ms)
 
     def changed_since(self, view: str, version: int) -> tuple[list[bytes], list[bytes], int]:
         return self.bulk.call(partial(self.inner.changed_since, view, version))
@@ -64,8 +65,9 @@ class NoRows:
     def fetch(self, asks: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[bytes | None]]:
         return [[None] * len(keys) for _, keys in asks]
 
-    def write(self, view: str, keys: Sequence[bytes], _: Sequence[bytes]) -> int:
-        raise OSError(f"{len(keys)} rows for {view!r}, and nothing can be written here.")
+    def write(self, batches: Sequence[Batch]) -> int:
+        told = " and ".join(f"{len(keys)} rows for {view!r}" for view, keys, _ in batches)
+        raise OSError(f"{told}, and nothing can be written here.")
 
     def changed_since(self, _: str, __: int) -> tuple[list[bytes], list[bytes], int]:
         return [], [], 0

@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from feature_repo.labels import LONG_WATCH_MS
+from feature_repo.orders import ascending, numbered, paired
 from feature_repo.videos import rows_of
 
 HISTORY = 20
@@ -119,7 +120,7 @@ def follows_before(
 
 def follows_creator(creator_ids: ArrayLike, followed: Iterable[int]) -> Column:
     """1 where the creator is among those the user follows now, else 0."""
-    ascending = np.fromiter(sorted(followed), np.int64)
+    ascending = np.sort(np.fromiter(followed, np.int64))
     return (rows_of(ascending, creator_ids) >= 0).astype(np.float32)
 
 
@@ -146,14 +147,16 @@ class WatchHistory:
 
     def extend(self, watched: pl.DataFrame) -> None:
         """Remember a table of watches, keeping only each user's last."""
-        order = ["known_time", "event_time", "impression_id"]
-        last = watched.sort(order).group_by("user_id", maintain_order=True).tail(self.size)
+        last = _may_be_last(watched, self.size)
         duration = last["duration_ms"].cast(pl.Float64).fill_null(float("nan"))
         shares = watched_share(last["watched_ms"].to_numpy(), duration.to_numpy())
         times = [pl.col("known_time").to_physical(), pl.col("event_time").to_physical()]
-        rows = last.select("user_id", *times, "impression_id", "video_id").iter_rows()
-        for (user_id, *watch), share in zip(rows, shares.tolist(), strict=True):
-            self._remember(user_id, (*watch, share))
+        told = last.select(*times, "impression_id", "video_id")
+        watches = list(zip(*(each.to_list() for each in told), shares.tolist(), strict=True))
+        users, counts = np.unique(last["user_id"].to_numpy(), return_counts=True)
+        ends = np.cumsum(counts)
+        for user_id, low, high in zip(users.tolist(), ends - counts, ends, strict=True):
+            self._watches[user_id] = sorted(self._watches.get(user_id, []) + watches[low:high])[-self.size :]
 
     def _remember(self, user_id: int, watch: tuple[int, int, int, int, float]) -> None:
         mine = self._watches.setdefault(user_id, [])
@@ -162,20 +165,35 @@ class WatchHistory:
 
     def latest(self, user_id: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """(video ids newest first padded with -1, weights padded with 0), each of length `size`."""
-        videos, weights = np.full(self.size, -1, np.int64), np.zeros(self.size, np.float32)
-        for place, (*_, video_id, share) in enumerate(reversed(self._watches.get(user_id, []))):
-            videos[place], weights[place] = video_id, share
-        return videos, weights
+        mine = self._watches.get(user_id, [])
+        padding = self.size - len(mine)
+        videos = [watch[3] for watch in reversed(mine)] + [-1] * padding
+        weights = [watch[4] for watch in reversed(mine)] + [0.0] * padding
+        return np.array(videos, np.int64), np.array(weights, np.float32)
+
+
+def _may_be_last(watched: pl.DataFrame, size: int) -> pl.DataFrame:
+    """Each user's last `size` watches by known_time, and any that were known in the same moment as these;
+    one user's after the other's.
+    """
+    people, codes = numbered(watched["user_id"].to_numpy())
+    known_us = watched["known_time"].to_physical().to_numpy()
+    _, rising = paired(codes, known_us)
+    ends = np.cumsum(np.bincount(codes, minlength=len(people)))
+    firsts = np.maximum(ends - size, np.concatenate([[0], ends])[:-1])
+    rows = np.flatnonzero(known_us >= rising[firsts][codes])
+    return watched[rows[ascending(codes[rows])]]
 
 
 def _weighted_share(weights: ArrayLike, had: ArrayLike, wanted: ArrayLike) -> Column:
     weight, mine = np.atleast_2d(np.asarray(weights, np.float32)), np.atleast_2d(np.asarray(had))
     asked = np.asarray(wanted, np.int64)
-    if len(weight) > 1:
+    if len(weight) != 1:
         return _shares(weight, mine, asked)
-    distinct = np.unique(mine)  # what is not among them has no share, so a request asks for few
-    shares = np.append(_shares(weight, mine, distinct), np.float32(0))
-    return shares[rows_of(distinct, asked)]
+    had_ones = np.sort(mine[0])  # what is not among them has no share, so a request asks for few
+    shares = np.zeros(len(had_ones) + 1, np.float32)
+    shares[:-1] = _shares(weight, mine, had_ones)
+    return shares[rows_of(had_ones, asked)]
 
 
 def _shares(weight: Column, had: NDArray[Any], asked: NDArray[np.int64]) -> Column:

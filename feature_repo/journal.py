@@ -13,7 +13,6 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,8 +65,7 @@ class Journaled(NamedTuple):
     event: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(NamedTuple):
     event_id: str
     body_hash: str
     body: str
@@ -106,7 +104,7 @@ class Journal:
             self._connection.execute(f"pragma synchronous={synchronous}")
             self._connection.execute("begin immediate")
             try:
-                stored = sum(self._store(row) for row in rows)
+                stored = self._store(rows)
                 self._connection.execute("commit")
             except BaseException:
                 if self._connection.in_transaction:  # a full disk ends some transactions by itself
@@ -161,15 +159,16 @@ class Journal:
     def close(self) -> None:
         self._connection.close()
 
-    def _store(self, row: _Row) -> bool:
-        """Whether the row is new; ConflictingEvent if its id is taken by another body."""
-        told = (row.event_id, row.body_hash, row.body)
-        if self._connection.execute(_INSERT, told).rowcount:
-            return True
-        found = self._connection.execute(_FIND, (row.event_id,)).fetchone()
-        if found[0] != row.body_hash:
-            raise ConflictingEvent(row.event_id)
-        return False
+    def _store(self, rows: Sequence[_Row]) -> int:
+        """How many rows are new; ConflictingEvent if the id of one is taken by another body."""
+        before = self._connection.total_changes
+        self._connection.executemany(_INSERT, rows)
+        stored = self._connection.total_changes - before
+        for row in rows if stored < len(rows) else ():
+            (body_hash,) = self._connection.execute(_FIND, (row.event_id,)).fetchone()
+            if body_hash != row.body_hash:
+                raise ConflictingEvent(row.event_id)
+        return stored
 
 
 def frame_of(kind: str, events: Iterable[Event]) -> pl.DataFrame:
@@ -194,11 +193,15 @@ def _append_new(log: EventLog, kind: str, rows: list[dict[str, Any]], part: str)
 
 
 def _row(event: Event) -> _Row:
+    """The body is what the hash is of, and then what is no part of it: nulls, and when we heard of it."""
     refuse_bad_event(event)
-    said = {key: value for key, value in event.items() if key != "known_time_us" and value is not None}
+    said = dict(event)
+    beside = {"known_time_us": said.pop("known_time_us")}
+    if None in said.values():
+        beside.update((key, said.pop(key)) for key, value in event.items() if value is None)
     canonical = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
-    body = orjson.dumps(dict(event)).decode()
-    return _Row(str(event["event_id"]), hashlib.sha256(canonical).hexdigest(), body)
+    body = canonical[:-1] + b"," + orjson.dumps(beside)[1:]
+    return _Row(event["event_id"], hashlib.sha256(canonical).hexdigest(), body.decode())
 
 
 def _by_kind(waiting: Iterable[Journaled]) -> dict[str, list[dict[str, Any]]]:

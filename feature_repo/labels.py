@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import polars as pl
@@ -83,7 +83,13 @@ def learnable(logs: str) -> pl.Expr:
 
 def long_watch(watched_ms: pl.Expr, duration_ms: pl.Expr) -> pl.Expr:
     """Whether this was watched for min(18 s, duration) or more; an unknown duration asks for 18 s."""
-    return watched_ms >= pl.min_horizontal(pl.lit(LONG_WATCH_MS), duration_ms.fill_null(LONG_WATCH_MS))
+    found: pl.Expr = is_long(watched_ms, duration_ms.fill_null(LONG_WATCH_MS))
+    return found
+
+
+def is_long(watched_ms: Any, length_ms: Any) -> Any:
+    """The same of what is known, for expressions, arrays and numbers alike."""
+    return (watched_ms >= LONG_WATCH_MS) | (watched_ms >= length_ms)
 
 
 @dataclass(frozen=True)

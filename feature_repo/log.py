@@ -70,8 +70,7 @@ class EventLog:
         wanted = list(KINDS[kind]) if columns is None else ["event_id", "event_time", *columns]
         rows = _between(self.scan(kind, start_us, end_us), start_us, end_us, known_before_us)
         found = rows.select(list(dict.fromkeys(wanted))).collect()
-        kept = _in_order(without_repeats(kind, found))
-        return kept if columns is None else kept.select(columns)
+        return _in_order(without_repeats(kind, found), columns)
 
     def scan(self, kind: str, start_us: int | None = None, end_us: int | None = None) -> pl.LazyFrame:
         """Rows as stored, lazily: unsorted, repeats included, of the days that overlap the range."""
@@ -80,6 +79,11 @@ class EventLog:
             return empty(kind).lazy()
         _refuse_foreign_columns(kind, parts)
         return pl.scan_parquet(parts, hive_partitioning=False, glob=False).select(list(KINDS[kind]))
+
+    def shown(self, known_before_us: int) -> pl.DataFrame:
+        """impression_id and video_id of all that was served, as stored: unsorted, repeats included."""
+        served = self.scan("served").filter(pl.col("known_time").to_physical() < known_before_us)
+        return served.select("impression_id", "video_id").collect()
 
     def parts(self, kind: str) -> list[Path]:
         """Finished files of a kind, oldest day first; unfinished ones never match."""
@@ -95,11 +99,12 @@ class EventLog:
 
     def all_known_us(self) -> int:
         """One microsecond after the newest known_time: from here on, all that is stored is known."""
-        known = [
-            self.scan(kind).select(pl.col("known_time").to_physical().max()).collect().item()
-            for kind in KINDS
-        ]
-        return max((moment for moment in known if moment is not None), default=0) + 1
+        return max(1, *map(self.known_us, KINDS))
+
+    def known_us(self, kind: str) -> int:
+        """One microsecond after the newest known_time of a kind; 0 if there is none."""
+        newest = self.scan(kind).select(pl.col("known_time").to_physical().max()).collect().item()
+        return 0 if newest is None else int(newest) + 1
 
     def ids_outside(self, kind: str, part: str, ids: pl.Series) -> pl.Series:
         """Which of these event ids other parts already hold."""
@@ -165,15 +170,17 @@ class EventLog:
         return temporary, folder / f"{part}.parquet"
 
 
-def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
-    """By (event_time, event_id). Moments sort faster than names, and rows and ids often are in order."""
-    moments = rows["event_time"].to_physical().to_numpy()
-    rising = bool((moments[1:] >= moments[:-1]).all())
-    found = rows if rising else rows[np.argsort(moments, kind="stable")]
-    moment, name = pl.col("event_time"), pl.col("event_id")
-    tied = moment.diff().dt.total_microseconds() == 0
-    misplaced = found.select((tied & (name < name.shift())).any()).item()
-    return found.sort("event_time", "event_id") if misplaced else found
+def _in_order(rows: pl.DataFrame, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """These columns by (event_time, event_id). Names are compared, and moved, only where moments tie."""
+    wanted, moments = rows if columns is None else rows.select(columns), rows["event_time"].to_physical()
+    order = np.argsort(moments.to_numpy(), kind="stable")
+    rising = moments.to_numpy()[order]
+    same = np.concatenate([[False], rising[1:] == rising[:-1], [False]])
+    tied = np.flatnonzero(same[1:] | same[:-1])
+    if len(tied):
+        told = {"moment": rising[tied], "name": rows["event_id"].gather(order[tied]), "row": order[tied]}
+        order[tied] = pl.DataFrame(told).sort("moment", "name", maintain_order=True)["row"].to_numpy()
+    return wanted if (order[1:] > order[:-1]).all() else wanted[order]
 
 
 def _days(rows: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:

@@ -17,6 +17,9 @@ NOT_COLUMNS = ("user_joined_us", "video_uploaded_us")
 COLUMNS = tuple(feature.name for feature in FEATURES if feature.name not in NOT_COLUMNS)
 """Column order of every training and serving matrix. Ids are never columns."""
 
+ROWS = 4_096
+"""Rows put together at once: their columns, a megabyte, are still in the cache when they become rows."""
+
 
 def matrix_hash() -> str:
     """Changes when a column is added, removed, moved, or changes its window or default."""
@@ -28,16 +31,20 @@ def matrix_hash() -> str:
 
 def assemble(columns: Mapping[str, Any], n: int) -> NDArray[np.float32]:
     """n rows in COLUMNS order as float32; a scalar fills its column; a missing column is a KeyError."""
+    try:
+        found = [np.asarray(columns[name]) for name in COLUMNS]
+    except KeyError as missing:
+        raise KeyError(f"no column {missing}; the matrix needs all of {', '.join(COLUMNS)}.") from None
+    if any(column.shape != (n,) for column in found):
+        found = [_filling(column, name, n) for column, name in zip(found, COLUMNS, strict=True)]
     matrix = np.empty((n, len(COLUMNS)), np.float32)
-    for place, name in enumerate(COLUMNS):
-        matrix[:, place] = _column(columns, name, n)
+    for low in range(0, n, ROWS):
+        part = [column[low : low + ROWS] for column in found] if n > ROWS else found
+        matrix[low : low + ROWS] = np.array(part, np.float32).T
     return matrix
 
 
-def _column(columns: Mapping[str, Any], name: str, n: int) -> Any:
-    if name not in columns:
-        raise KeyError(f"no column {name!r}; the matrix needs all of {', '.join(COLUMNS)}.")
-    found = np.asarray(columns[name])
-    if found.shape not in ((), (n,)):
-        raise ValueError(f"column {name!r} has shape {found.shape}, must be one value or ({n},).")
-    return found
+def _filling(column: NDArray[Any], name: str, n: int) -> NDArray[Any]:
+    if column.shape not in ((), (n,)):
+        raise ValueError(f"column {name!r} has shape {column.shape}, must be one value or ({n},).")
+    return np.broadcast_to(column, (n,))

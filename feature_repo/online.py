@@ -8,8 +8,9 @@ outlived its moment is used and counted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from feature_repo.catalogue import (
     CREATOR_STATS,
+    STATS,
     USER_PROFILE,
     USER_STATS,
     USER_TOPIC_STATS,
     VIDEO_PROFILE,
     VIDEO_STATS,
-    Feature,
+    VIEWS,
     View,
 )
 from feature_repo.events import TOPICS
@@ -34,6 +36,27 @@ from feature_repo.streams import FeatureStream
 from feature_repo.videos import rows_of
 
 Mask = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Columns = Mapping[str, NDArray[Any]]
+
+
+def _defaults(view: View) -> NDArray[Any]:
+    """In the order of the view, float64 where a moment is among them."""
+    dtype = np.float64 if any(feature.integer for feature in view.features) else np.float32
+    return np.asarray([feature.default for feature in view.features], dtype)
+
+
+_MIRRORED = (VIDEO_PROFILE, VIDEO_STATS, CREATOR_STATS)
+_DEFAULT = {feature.name: feature.default for view in _MIRRORED for feature in view.features}
+_FLOATS = tuple(feature.name for view in _MIRRORED for feature in view.features if not feature.integer)
+_MOMENTS = tuple(feature.name for view in _MIRRORED for feature in view.features if feature.integer)
+
+_OF_A_PERSON = tuple(schema_of(view) for view in (USER_PROFILE, USER_STATS, USER_TOPIC_STATS))
+_NAMES = (*USER_PROFILE.names, *USER_STATS.names)
+_DEFAULTS = {view.name: _defaults(view) for view in VIEWS}
+_AS_FLOATS = {view.name: np.dtype(("<f4", len(view.names))) for view in STATS}
+_NO_TOPIC = np.tile(_DEFAULTS[USER_TOPIC_STATS.name], (TOPICS, 1))
 
 
 @dataclass
@@ -52,33 +75,25 @@ class OnlineUsers:
 
         `topics` are the codes worth asking for: those of the catalog.
         """
-        codes = np.asarray(topics, np.int64)
-        pairs = np.column_stack([np.full(len(codes), user_id), codes])
-        asks = [(USER_PROFILE, np.array([[user_id]])), (USER_STATS, np.array([[user_id]]))]
-        asks += [(USER_TOPIC_STATS, pairs)]
-        found = self.tables.read_many([(schema_of(view), keys) for view, keys in asks])
-        profile, stats, by_topic = (
-            self._values(view, keys, rows, now_us) for (view, keys), rows in zip(asks, found, strict=True)
-        )
-        matrix = np.tile(_defaults(USER_TOPIC_STATS), (TOPICS, 1))
-        matrix[codes] = by_topic
-        names = (*USER_PROFILE.names, *USER_STATS.names)
-        return dict(zip(names, [*profile[0].tolist(), *stats[0].tolist()], strict=True)), matrix
+        person, codes = np.array([[user_id]]), np.asarray(topics, np.int64)
+        pairs = np.empty((len(codes), 2), np.int64)
+        pairs[:, 0], pairs[:, 1] = user_id, codes
+        asks = zip(_OF_A_PERSON, (person, person, pairs), strict=True)
+        known, counted, by_topic = self.tables.read_many(list(asks))
+        stats = self._counted(USER_STATS, person[0], counted, now_us)
+        matrix = _NO_TOPIC.copy()
+        matrix[codes] = self._counted(USER_TOPIC_STATS, user_id * KEY_SPAN + codes, by_topic, now_us)
+        profile = known.values[0].item() if known.found[0] else _DEFAULTS[USER_PROFILE.name].tolist()
+        return dict(zip(_NAMES, [*map(float, profile), *stats[0].tolist()], strict=True)), matrix
 
-    def _values(self, view: View, keys: Ints, rows: Rows, now_us: int) -> NDArray[Any]:
-        """[n, features] as of now."""
-        alive = holds(view, rows, now_us)
-        values = np.where(alive[:, None], _matrix(view, rows), _defaults(view))
-        if not view.windows_us:
-            return values
-        codes = keys[:, 0] if len(view.keys) == 1 else keys[:, 0] * KEY_SPAN + keys[:, 1]
-        over = rows.found & (rows.until_us <= now_us)
+    def _counted(self, view: View, codes: Ints, rows: Rows, now_us: int) -> NDArray[Any]:
+        """[n, features] of a view with windows as of now: the stream's where it knows more than the store."""
+        values = np.where(holds(view, rows, now_us)[:, None], _matrix(view, rows), _DEFAULTS[view.name])
+        over = rows.until_us <= now_us  # and so is what was not found
         if self.stream is None:
-            self.outlived += int(over.sum())
+            self.outlived += int((over & rows.found).sum())
             return values
-        behind = (
-            ~rows.found | over | (rows.since_us > now_us) | self.stream.knows_more(view, codes, rows.since_us)
-        )
+        behind = over | (rows.since_us > now_us) | self.stream.knows_more(view, codes, rows.since_us)
         if behind.any():
             values[behind] = self.stream.value(view, codes[behind], now_us).values
         return values
@@ -92,28 +107,65 @@ class VideoMirror:
     columns: Mapping[str, NDArray[Any]]
     read_at_us: int
 
-    def rows_of(self, video_ids: ArrayLike) -> Ints:
-        """The row of each id, -1 where the video is unknown."""
+    @classmethod
+    def over(cls, video_ids: Ints, features: Floats, moments: Columns, read_at_us: int) -> VideoMirror:
+        """Columns that are views of one row-major matrix, [videos, _FLOATS], and the moments besides."""
+        columns = dict(zip(_FLOATS, features.T, strict=True))
+        mirror = cls(video_ids, {**columns, **moments}, read_at_us)
+        object.__setattr__(mirror, "_beside", _Beside(_FLOATS, features))
+        return mirror
+
+    @cached_property
+    def _beside(self) -> _Beside:
+        """The float32 columns side by side: what is known of a video lies in two lines of a cache."""
+        names = tuple(name for name, column in self.columns.items() if column.dtype == np.float32)
+        none = np.empty((len(self.video_ids), 0), np.float32)
+        return _Beside(names, np.column_stack([none, *(self.columns[name] for name in names)]))
+
+    def rows_of(self, video_ids: ArrayLike, likely: Ints | None = None) -> Ints:
+        """The row of each id, -1 where the video is unknown. Nothing is searched for if they are the rows
+        that are `likely`.
+        """
+        if likely is not None and len(self.video_ids):
+            nearest = np.clip(likely, 0, len(self.video_ids) - 1)
+            if np.array_equal(self.video_ids[nearest], video_ids):
+                return nearest
         return rows_of(self.video_ids, video_ids)
 
-    def take(self, rows: Ints) -> dict[str, NDArray[Any]]:
-        """Every column at these rows; defaults where a row is -1."""
-        known = rows >= 0
-        if not len(self.video_ids):
-            return {n: np.full(len(rows), _DEFAULT[n], c.dtype) for n, c in self.columns.items()}
-        if known.all():
-            return {n: c[rows] for n, c in self.columns.items()}
-        return {n: np.where(known, c[rows], c.dtype.type(_DEFAULT[n])) for n, c in self.columns.items()}
+    def take(self, rows: Ints, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+        """Every column at these rows, or those named; defaults where a row is -1."""
+        beside = self._beside
+        found = dict(zip(beside.names, _taken(beside.features, rows, beside.defaults).T, strict=True))
+        apart = self.columns.keys() - found.keys()
+        for name in apart if names is None else apart.intersection(names):
+            found[name] = _taken(self.columns[name], rows, _DEFAULT[name])
+        return found if names is None else {name: found[name] for name in names}
 
 
-_MIRRORED = (VIDEO_PROFILE, VIDEO_STATS, CREATOR_STATS)
-_DEFAULT = {feature.name: feature.default for view in _MIRRORED for feature in view.features}
+class _Beside:
+    """Named columns of one matrix, a row per video, and their defaults."""
+
+    def __init__(self, names: tuple[str, ...], features: Floats) -> None:
+        self.names, self.features = names, features
+        self.defaults = np.array([_DEFAULT[name] for name in names], np.float32)
+
+
+def _taken(values: NDArray[Any], rows: Ints, default: ArrayLike) -> NDArray[Any]:
+    """The values at these rows, the default where a row is -1."""
+    if not len(values):
+        return np.full((len(rows), *values.shape[1:]), default, values.dtype)
+    found = values.take(rows, axis=0)
+    unknown = rows < 0
+    if unknown.any():
+        found[unknown] = default
+    return found
 
 
 class MirrorReader:
     """Makes mirrors of the online store, each from the one before it and what was written since.
 
-    A mirror is never changed: the next one shares the columns nothing happened to. Used by one thread.
+    A mirror is never changed: the next one is a copy, in which only what changed or expired is told anew.
+    Used by one thread.
     """
 
     def __init__(self, tables: PackedTables, video_ids: ArrayLike, creators: ArrayLike) -> None:
@@ -125,50 +177,61 @@ class MirrorReader:
             _Part(tables, VIDEO_STATS, self.video_ids, None),
             _Part(tables, CREATOR_STATS, makers, maker_of),
         )
+        self._features = _repeated([_DEFAULT[name] for name in _FLOATS], len(self.video_ids), np.float32)
+        self._moments = _repeated([_DEFAULT[name] for name in _MOMENTS], len(self.video_ids), np.float64)
 
     def read(self, now_us: int) -> VideoMirror:
         """The store as it is, at a moment: TTLs are judged by it. Columns are float32, moments float64."""
-        columns: dict[str, NDArray[Any]] = {}
         for part in self._parts:
-            columns |= part.read(now_us)
-        return VideoMirror(self.video_ids, columns, now_us)
+            part.hear(now_us)  # if this fails, what the parts before it heard is told the next time
+        if any(part.news for part in self._parts):
+            self._features, self._moments = self._features.copy(), self._moments.copy()
+            for part in self._parts:
+                part.tell(self._features, self._moments)
+            self._features.setflags(write=False)
+            self._moments.setflags(write=False)
+        moments = dict(zip(_MOMENTS, self._moments.T, strict=True))
+        return VideoMirror.over(self.video_ids, self._features, moments, now_us)
 
 
 class _Part:
-    """One view of a mirror: the rows of its keys, brought up to date by what was written since."""
+    """One view of a mirror: the rows of its keys, and of which of them there is news to tell."""
 
     def __init__(self, tables: PackedTables, view: View, keys: Ints, spread: Ints | None) -> None:
         self._tables, self._view, self._keys, self._spread = tables, view, keys, spread
         self._values = np.tile(_defaults(view), (len(keys), 1))
         self._since_us, self._version = np.zeros(len(keys), np.int64), 0
-        self._columns: dict[str, NDArray[Any]] = {}
-        self._next_expiry_us = 0
+        self._alive = np.zeros(len(keys), np.bool_)
+        self._untold = np.zeros(len(keys), np.bool_)
+        self.news = False
 
-    def read(self, now_us: int) -> dict[str, NDArray[Any]]:
+    def hear(self, now_us: int) -> None:
+        """Bring the rows up to date with the store and the moment."""
         keys, rows, self._version = self._tables.changed_since(schema_of(self._view), self._version)
         places = rows_of(self._keys, keys[:, 0])
         mine = places >= 0
         self._values[places[mine]] = _matrix(self._view, rows)[mine]
         self._since_us[places[mine]] = rows.since_us[mine]
-        if mine.any() or now_us > self._next_expiry_us:
-            self._columns = self._told(now_us)
-        return self._columns
+        alive = self._since_us > 0
+        if self._view.ttl_us is not None:
+            alive &= self._since_us >= now_us - self._view.ttl_us
+        self._untold |= alive != self._alive
+        self._untold[places[mine]] = True
+        self._alive, self.news = alive, bool(self._untold.any())
 
-    def _told(self, now_us: int) -> dict[str, NDArray[Any]]:
-        """Fresh columns, one value per video; defaults where a row has expired or never was."""
-        alive, ttl_us = self._since_us > 0, self._view.ttl_us
-        if ttl_us is not None:
-            ends_us = self._since_us + ttl_us
-            alive &= ends_us >= now_us
-            self._next_expiry_us = int(ends_us[alive].min(initial=2**62))
-        values = np.where(alive[:, None], self._values, _defaults(self._view))
-        wide = values if self._spread is None else values[self._spread]
-        columns = {
-            f.name: np.ascontiguousarray(wide[:, n], _dtype(f)) for n, f in enumerate(self._view.features)
-        }
-        for column in columns.values():
-            column.setflags(write=False)
-        return columns
+    def tell(self, features: Floats, moments: Doubles) -> None:
+        """Write the news where the videos have it: defaults where a row has expired or never was."""
+        rows = np.flatnonzero(self._untold if self._spread is None else self._untold[self._spread])
+        at = rows if self._spread is None else self._spread[rows]
+        told = np.where(self._alive[at][:, None], self._values[at], _DEFAULTS[self._view.name])
+        for place, name in enumerate(self._view.names):
+            into, names = (moments, _MOMENTS) if name in _MOMENTS else (features, _FLOATS)
+            into[rows, names.index(name)] = told[:, place]
+        self._untold[:], self.news = False, False
+
+
+def _repeated(defaults: list[float], rows: int, dtype: type[np.floating[Any]]) -> NDArray[Any]:
+    return np.tile(np.array(defaults, dtype), (rows, 1))
 
 
 def holds(view: View, rows: Rows, now_us: int) -> Mask:
@@ -179,15 +242,10 @@ def holds(view: View, rows: Rows, now_us: int) -> Mask:
 
 
 def _matrix(view: View, rows: Rows) -> NDArray[Any]:
-    """[n, features], float64 where a moment is among them, else float32."""
-    columns = [rows.values[name] for name in view.names]
-    return np.column_stack(columns) if len(rows) else np.zeros((0, len(columns)), np.float32)
-
-
-def _dtype(feature: Feature) -> type[np.floating[Any]]:
-    return np.float64 if feature.integer else np.float32
-
-
-def _defaults(view: View) -> NDArray[Any]:
-    dtype = np.float64 if any(feature.integer for feature in view.features) else np.float32
-    return np.asarray([feature.default for feature in view.features], dtype)
+    """[n, features]: the rows as they lie, or float64 where a moment is among them."""
+    if view.name in _AS_FLOATS:
+        return rows.values.view(_AS_FLOATS[view.name])
+    wide = np.empty((len(rows), len(view.names)), np.float64)
+    for place, name in enumerate(view.names):
+        wide[:, place] = rows.values[name]
+    return wide

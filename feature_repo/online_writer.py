@@ -8,22 +8,20 @@ it meanwhile.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from feature_repo.catalogue import STATS, USER_STATS, USER_TOPIC_STATS, View, view_named
-from feature_repo.events import KINDS
-from feature_repo.facts import COUNTED, Facts, Ints
+from feature_repo.facts import TOLD, Columns, Facts, Ints, columns_of_events
 from feature_repo.log import EventLog
 from feature_repo.materialization import read_loaded, schema_of
-from feature_repo.packed_rows import rows_of_columns
+from feature_repo.packed_rows import Rows, Schema, rows_of_columns
 from feature_repo.packed_tables import PackedTables
 from feature_repo.places import Places
-from feature_repo.schemas import key_of
 from feature_repo.steps import table_keys
 from feature_repo.store import open_guarded_tables
 from feature_repo.streams import FeatureStream, keys_of
@@ -34,15 +32,31 @@ AT_ONCE = (USER_STATS, USER_TOPIC_STATS)
 """Views written with every event: a person's next feed knows what they just did."""
 
 
+@dataclass(frozen=True)
+class Changes:
+    """Rows to be written as of a moment: keys by view, as Facts.keys_for makes them."""
+
+    now_us: int
+    keys: Mapping[str, Ints]
+
+
+def _nothing_due() -> dict[str, set[int]]:
+    return {view.name: set() for view in STATS}
+
+
 @dataclass
 class OnlineWriter:
-    """The one writer of a run's online store while a server runs; the caller holds a lock."""
+    """The one writer of a run's online store while a server runs. Whoever tells it of events, or asks it for
+    changes, holds a lock; whoever writes them need not.
+    """
 
     stream: FeatureStream
     tables: PackedTables
     failures: int = 0
     """Writes that the store did not take."""
-    _due: dict[str, set[int]] = field(default_factory=lambda: {view.name: set() for view in STATS})
+    _due: dict[str, set[int]] = field(default_factory=_nothing_due)
+    _storing: threading.Lock = field(default_factory=threading.Lock)
+    """One write at a time: another thread's would find the store locked and wait by trying again."""
 
     @property
     def is_behind(self) -> bool:
@@ -66,61 +80,60 @@ class OnlineWriter:
         facts = self.hear(events)
         if facts is None:
             return
-        for view in AT_ONCE:
-            self._write(view, keys_of(facts, view), now_us)
+        self._write_together({view.name: keys_of(facts, view) for view in AT_ONCE}, now_us)
+
+    def changes(self, now_us: int) -> Changes:
+        """What changed since this was last asked, by events or by windows moving on, and what the store did
+        not take.
+        """
+        found = self.stream.changed(now_us)
+        due, self._due = self._due, _nothing_due()
+        keys = {name: np.union1d(keys, list(due[name])).astype(np.int64) for name, keys in found.items()}
+        return Changes(now_us, keys)
+
+    def write(self, changes: Changes) -> int:
+        """Bring the store to the moment of these changes; how many rows. Needs no lock: what is heard
+        meanwhile is known later, so it changes no value of that moment.
+        """
+        return sum(self._write_together({name: keys}, changes.now_us) for name, keys in changes.keys.items())
 
     def write_changes(self, now_us: int) -> int:
-        """Write what changed since the last time, by events or by windows moving on; how many rows."""
-        changed = self.stream.changed(now_us)
-        return sum(
-            self._write(view_named(name), np.union1d(keys, list(self._due[name])).astype(np.int64), now_us)
-            for name, keys in changed.items()
-        )
+        """Write what changed since the last time; how many rows."""
+        return self.write(self.changes(now_us))
 
     def catch_up(self, log: EventLog, now_us: int) -> None:
         """Know the videos that reached the log by another door than the server's."""
-        self.stream.catch_up(log.read("uploaded", known_before_us=now_us))
+        self.stream.catch_up(log.read("uploaded", known_before_us=now_us, columns=TOLD["uploaded"]))
 
-    def _write(self, view: View, keys: Ints, now_us: int) -> int:
-        if not len(keys):
+    def _write_together(self, keys: Mapping[str, Ints], now_us: int) -> int:
+        """Write these keys by view in one batch; how many rows."""
+        asked = {name: mine for name, mine in keys.items() if len(mine)}
+        if not asked:
             return 0
+        rows = sum(map(len, asked.values()))
+        batch = [self._rows(view_named(name), mine, now_us) for name, mine in asked.items()]
+        try:
+            with self._storing:
+                self.tables.write_many(batch)
+        except Exception:  # a store that is gone or full: serving goes on from the stream
+            log.exception("could not write %d rows of %s; they stay due", rows, " and ".join(asked))
+            self.failures += 1
+            for name, mine in asked.items():
+                self._due[name] |= set(mine.tolist())
+            return 0
+        return rows
+
+    def _rows(self, view: View, keys: Ints, now_us: int) -> tuple[Schema, Ints, Rows]:
         steps = self.stream.value(view, keys, now_us)
         schema, columns = schema_of(view), dict(zip(view.names, steps.values.T, strict=True))
         table = np.column_stack(list(table_keys(view, keys).values()))
-        try:
-            self.tables.write(schema, table, rows_of_columns(schema, columns, steps.since_us, steps.until_us))
-        except Exception:  # a store that is gone or full: serving goes on from the stream
-            log.exception("could not write %d rows of %s; they stay due", len(keys), view.name)
-            self.failures += 1
-            self._due[view.name] |= set(keys.tolist())
-            return 0
-        self._due[view.name] -= set(keys.tolist())
-        return len(keys)
+        return schema, table, rows_of_columns(schema, columns, steps.since_us, steps.until_us)
 
 
-def tables_of(events: Iterable[Mapping[str, Any]]) -> dict[str, pl.DataFrame]:
+def tables_of(events: Iterable[Mapping[str, Any]]) -> dict[str, Columns]:
     """Acknowledged events as the stream counts them: by kind, with no more columns than are counted."""
     rows: dict[str, list[Mapping[str, Any]]] = {}
     for event in events:
-        if event["kind"] in _COLUMNS:
+        if event["kind"] in TOLD:
             rows.setdefault(event["kind"], []).append(event)
-    return {kind: _table(kind, found) for kind, found in rows.items()}
-
-
-_COLUMNS = {kind: ("event_time", "known_time", *columns) for kind, columns in COUNTED.items()}
-_COLUMNS["served"] = ("impression_id", "video_id")
-
-
-def _table(kind: str, events: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    columns = {
-        name: pl.Series([event.get(key_of(name)) for event in events], dtype=_physical(kind, name)).cast(
-            KINDS[kind][name]
-        )
-        for name in _COLUMNS[kind]
-    }
-    return pl.DataFrame(columns)
-
-
-def _physical(kind: str, name: str) -> Any:
-    dtype = KINDS[kind][name]
-    return pl.Int64 if isinstance(dtype, pl.Datetime) else dtype
+    return {kind: columns_of_events(kind, found) for kind, found in rows.items()}

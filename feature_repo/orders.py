@@ -44,18 +44,29 @@ def in_order(codes: Ints, moments_us: Ints, keys: int) -> Ints:
     if _is_in_order(codes, moments_us):
         return np.arange(len(codes))
     found = np.empty(len(codes), np.int64)
-    _by_code(codes, _by_moment(moments_us), np.zeros(keys + 1, np.int64), found)
+    _by_code(codes, ascending(moments_us), np.zeros(keys + 1, np.int64), found)
     return found
 
 
-def _by_moment(moments_us: Ints) -> Ints:
-    """The rows in order of moment: sorted with their moments, in one number, if both fit into it."""
-    n, (low, span) = len(moments_us), _extent(moments_us)
+def ascending(numbers: Ints) -> Ints:
+    """The rows in order of their number, equal ones as they came: sorted with it, if both fit into one."""
+    n, (low, span) = len(numbers), _extent(numbers)
     if span.bit_length() + n.bit_length() > BITS:
-        return np.argsort(moments_us)
-    both = (moments_us - low << n.bit_length()) | np.arange(n)
+        return np.argsort(numbers, kind="stable")
+    both = (numbers - low << n.bit_length()) | np.arange(n)
     both.sort()
     return both & ((1 << n.bit_length()) - 1)
+
+
+def paired(first: Ints, second: Ints) -> tuple[Ints, Ints]:
+    """Pairs in order of (first, second)."""
+    (low, span), (low_of_second, width) = _extent(first), _extent(second)
+    if span.bit_length() + width.bit_length() > BITS:
+        order = np.lexsort((second, first))
+        return first[order], second[order]
+    both = (first - low << width.bit_length()) | (second - low_of_second)
+    both.sort()
+    return (both >> width.bit_length()) + low, (both & ((1 << width.bit_length()) - 1)) + low_of_second
 
 
 def _extent(numbers: Ints) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """Packed rows in one Redis (not a cluster): a string per row, a sorted set per view by version of its change.
 
-Law: the same as in SQLite. A batch is one script, and a reading of several views one MGET: both are atomic.
-Names are packed:<project>:<view>:<key>, and for what is about the view packed:<project>:<view>#<what>.
+Law: the same as in SQLite. A batch is one script per view, all in one transaction, and a reading of
+several views one MGET: both are atomic. Names are packed:<project>:<view>:<key>, and for what is about the
+view packed:<project>:<view>#<what>.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from importlib import import_module
 from typing import Any
+
+from feature_repo.packed_tables import Batch
 
 _WRITE = """
 local prefix, size, keys, rows = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
@@ -71,11 +74,15 @@ class RedisRows:
             low += len(keys)
         return answers
 
-    def write(self, view: str, keys: Sequence[bytes], rows: Sequence[bytes]) -> int:
+    def write(self, batches: Sequence[Batch]) -> int:
         """How many of these rows replaced nothing or something not newer."""
-        told = b"".join(struct.pack("<I", len(key)) + key for key in keys)
-        names = [self._version, self._about(view, "versions"), self._about(view, "newest_us")]
-        return int(self._write(names, [self._prefix(view), len(rows[0]), told, b"".join(rows)]))
+        with self._redis.pipeline(transaction=True) as together:
+            for view, keys, rows in batches:
+                told = b"".join(struct.pack("<I", len(key)) + key for key in keys)
+                names = [self._version, self._about(view, "versions"), self._about(view, "newest_us")]
+                asked = [self._prefix(view), len(rows[0]), told, b"".join(rows)]
+                self._write(names, asked, client=together)
+            return sum(map(int, together.execute()))
 
     def changed_since(self, view: str, version: int) -> tuple[list[bytes], list[bytes], int]:
         """(keys, rows) written after this version, and the version now. One from the future means all."""

@@ -29,6 +29,7 @@ DTYPES = ("<f4", "<f8", "<i4", "<i8", "|b1")
 """What a feature may be."""
 
 _STRING, _INT64 = 2, 4  # ValueType of Feast's protocol
+_KIND, _VALUE = struct.pack("<II", _INT64, 8), struct.Struct("<q")
 
 Keys = NDArray[np.int64]
 
@@ -86,8 +87,17 @@ class Schema:
     @cached_property
     def key_template(self) -> NDArray[np.void]:
         """One key whose values are 0."""
-        value = struct.pack("<IIq", _INT64, 8, 0)
-        return np.frombuffer(_key_head(self.keys) + value * len(self.keys), self.key_dtype)
+        return np.frombuffer(self.key_of([0] * len(self.keys)), self.key_dtype)
+
+    def key_of(self, values: Sequence[int]) -> bytes:
+        """One key of values in the order of `keys`; `encode_keys` makes many at once."""
+        head, places = self._key_plan
+        return head + b"".join([_KIND + _VALUE.pack(values[place]) for place in places])
+
+    @cached_property
+    def _key_plan(self) -> tuple[bytes, list[int]]:
+        """What every key begins with, and the place in `keys` of each name in Feast's order."""
+        return _key_head(self.keys), [self.keys.index(name) for name in sorted(self.keys)]
 
 
 def _key_head(keys: Sequence[str]) -> bytes:
@@ -163,14 +173,12 @@ def refuse_bad_moments(since_us: NDArray[np.int64]) -> None:
 
 def decode(schema: Schema, stored: Sequence[bytes | None]) -> tuple[Rows, int]:
     """The rows, and how many of them are of another schema: those count as not found."""
-    head, size = schema.hash, schema.row_dtype.itemsize
-    mine = [row is not None and len(row) == size and row.startswith(head) for row in stored]
-    whole = b"".join(row if row and ours else schema.nothing for row, ours in zip(stored, mine, strict=True))
-    table = np.frombuffer(whole, schema.row_dtype)
-    rows = Rows(
-        np.asarray(mine, np.bool_), table["since_us"], table["until_us"], table["values"], table["nulls"]
-    )
-    return rows, len(mine) - sum(mine) - sum(row is None for row in stored)
+    head, size, nothing = schema.hash, schema.row_dtype.itemsize, schema.nothing
+    mine = [row if row and len(row) == size and row.startswith(head) else nothing for row in stored]
+    found = [row is not nothing for row in mine]
+    table = np.frombuffer(b"".join(mine), schema.row_dtype)
+    columns = (table["since_us"], table["until_us"], table["values"], table["nulls"])
+    return Rows(np.array(found, np.bool_), *columns), len(found) - sum(found) - stored.count(None)
 
 
 def moments_of(stored: Sequence[bytes]) -> list[int]:
@@ -190,6 +198,8 @@ def encode_keys(schema: Schema, keys: ArrayLike) -> list[bytes]:
         raise ValueError(
             f"keys have shape {table.shape}, must be (n, {len(schema.keys)}): {', '.join(schema.keys)}."
         )
+    if len(table) == 1:  # one person's: an array of one costs more than the key
+        return [schema.key_of(table[0].tolist())]
     made = schema.key_template.repeat(len(table))
     for place, name in enumerate(schema.keys):
         made[name] = table[:, place]

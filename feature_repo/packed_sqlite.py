@@ -1,6 +1,7 @@
 """Packed rows in one SQLite file (WAL): one writer, many readers, a connection per thread.
 
 Law: a reader sees a batch whole or not at all, also across views; a row is replaced only by one not older.
+A statement is of one moment by itself, so a request's few keys are one; many take a transaction around them.
 Only integers and bytes are bound, and names: importing Feast changes how SQLite stores a datetime anywhere in
 the process.
 """
@@ -12,20 +13,24 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import repeat
+from functools import lru_cache
+from itertools import count, islice, repeat
 from operator import itemgetter
 from pathlib import Path
 
 from feature_repo.packed_rows import moments_of
+from feature_repo.packed_tables import Batch
 
 BOUND = 16_384
 """Keys per statement; SQLite binds 32,766 variables at most."""
 
+FEW = 64
+"""Keys that are one statement together, whatever their views; a server asks in one shape, compiled once."""
+
 _SETTINGS = (
     "journal_mode=wal",
     "synchronous=normal",
-    "cache_size=-32768",
-    "mmap_size=268435456",
+    "cache_size=-32768",  # and no memory map: beside a log, each page of one is looked for in the log first
     "wal_autocheckpoint=10000",
 )
 _STORE = """
@@ -83,24 +88,18 @@ class SqliteRows:
         """The stored row of each key of each view, all of one moment; None where there is none."""
         for view, _ in asks:
             self.create(view)
+        if 0 < sum(len(keys) for _, keys in asks) <= FEW:
+            return self._fetch_few(asks)
         with self._transaction("deferred") as connection:
             return [self._fetch(connection, view, keys) for view, keys in asks]
 
-    def write(self, view: str, keys: Sequence[bytes], rows: Sequence[bytes]) -> int:
+    def write(self, batches: Sequence[Batch]) -> int:
         """How many of these rows replaced nothing or something not newer."""
-        self.create(view)
-        moments = moments_of(rows)
-        in_order = sorted(
-            zip(keys, moments, rows, strict=True), key=itemgetter(0)
-        )  # of one key: as they came
+        for view, _, _ in batches:
+            self.create(view)
         with self._transaction("immediate") as connection:
-            before = connection.total_changes
             version = self._latest(connection) + 1
-            statement = _WRITE.format(table=self._table(view), version=version)
-            connection.executemany(statement, in_order)
-            written = connection.total_changes - before
-            connection.execute(_MARK, (self._project, view, version, max(moments)))
-        return written
+            return sum(self._write(connection, version, *batch) for batch in batches)
 
     def changed_since(self, view: str, version: int) -> tuple[list[bytes], list[bytes], int]:
         """(keys, rows) written after this version, and the version now. One from the future means all."""
@@ -132,6 +131,13 @@ class SqliteRows:
                 connection.close()
         self._mine = threading.local()
 
+    def _fetch_few(self, asks: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[bytes | None]]:
+        select = _select_few(self._project, tuple((view, len(keys)) for view, keys in asks))
+        asked = [key for _, keys in asks for key in keys]
+        found = dict(self._connection().execute(select, asked).fetchall())
+        places = iter(range(len(asked)))
+        return [[found.get(place) for place in islice(places, len(keys))] for _, keys in asks]
+
     def _fetch(self, connection: sqlite3.Connection, view: str, keys: Sequence[bytes]) -> list[bytes | None]:
         found: dict[bytes, bytes] = {}
         for low in range(0, len(keys), BOUND):
@@ -140,6 +146,23 @@ class SqliteRows:
             select = f"select key, row from {self._table(view)} where key in ({holes})"
             found.update(connection.execute(select, asked).fetchall())
         return [found.get(key) for key in keys]
+
+    def _write(
+        self,
+        connection: sqlite3.Connection,
+        version: int,
+        view: str,
+        keys: Sequence[bytes],
+        rows: Sequence[bytes],
+    ) -> int:
+        moments, before = moments_of(rows), connection.total_changes
+        in_order = sorted(
+            zip(keys, moments, rows, strict=True), key=itemgetter(0)
+        )  # of one key: as they came
+        connection.executemany(_WRITE.format(table=self._table(view), version=version), in_order)
+        written = connection.total_changes - before
+        connection.execute(_MARK, (self._project, view, version, max(moments)))
+        return written
 
     @contextmanager
     def _transaction(self, kind: str) -> Iterator[sqlite3.Connection]:
@@ -178,12 +201,30 @@ class SqliteRows:
         return self._quoted(view, "rows")
 
     def _quoted(self, view: str, part: str) -> str:
-        name = f"packed:{self._project}:{view}:{part}".replace('"', '""')
-        return f'"{name}"'
+        return _quoted(self._project, view, part)
 
 
 class _Connection(sqlite3.Connection):
     """One that may be held weakly: a thread that ends takes its connection with it."""
+
+
+def _quoted(project: str, view: str, part: str) -> str:
+    name = f"packed:{project}:{view}:{part}".replace('"', '""')
+    return f'"{name}"'
+
+
+@lru_cache
+def _select_few(project: str, sizes: tuple[tuple[str, int], ...]) -> str:
+    """(place among all keys, row) of those found; `sizes` are how many keys of which view, in order. A join
+    seeks key by key; `in` would sort them first.
+    """
+    places, selects = count(), []
+    for view, size in sizes:
+        asked = ", ".join(f"({place}, ?)" for place in islice(places, size))
+        keys = f"(select column1 as place, column2 as asked from (values {asked}))"
+        table = _quoted(project, view, "rows")
+        selects += [f"select place, row from {keys} cross join {table} on key = asked"] if size else []
+    return " union all ".join(selects)
 
 
 def _padded(keys: Sequence[bytes]) -> list[bytes]:

@@ -73,7 +73,9 @@ class PackedOnlineStore(OnlineStore):  # type: ignore[misc]
         schema = schema_of(table)
         if data:
             keys = _serialized(config, (key for key, _, _, _ in data))
-            self.tables(config).stored.write(schema.view, keys, encode(schema, _packed(table, schema, data)))
+            self.tables(config).stored.write(
+                [(schema.view, keys, encode(schema, _packed(table, schema, data)))]
+            )
         if progress:
             progress(len(data))
 

@@ -15,13 +15,16 @@ from numpy.typing import ArrayLike
 
 from feature_repo.packed_rows import Keys, Rows, Schema, decode, decode_keys, encode, encode_keys
 
+Batch = tuple[str, Sequence[bytes], Sequence[bytes]]
+"""A view, and keys and rows to write to it."""
+
 
 class StoredRows(Protocol):
     """Bytes by view and key, wherever they are kept."""
 
     def create(self, view: str) -> None: ...
     def fetch(self, asks: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[bytes | None]]: ...
-    def write(self, view: str, keys: Sequence[bytes], rows: Sequence[bytes]) -> int: ...
+    def write(self, batches: Sequence[Batch]) -> int: ...
     def changed_since(self, view: str, version: int) -> tuple[list[bytes], list[bytes], int]: ...
     def newest_us(self, view: str) -> int: ...
     def clear(self, view: str) -> None: ...
@@ -48,12 +51,12 @@ class PackedTables:
 
     def write(self, schema: Schema, keys: ArrayLike, rows: Rows) -> int:
         """How many rows took effect: one older than what its key has does not. The batch is atomic."""
-        encoded, stored = encode_keys(schema, keys), encode(schema, rows)
-        if len(encoded) != len(stored):
-            raise ValueError(
-                f"{len(encoded)} keys and {len(stored)} rows of {schema.view!r}, must be as many."
-            )
-        return self.stored.write(schema.view, encoded, stored) if stored else 0
+        return self.write_many([(schema, keys, rows)])
+
+    def write_many(self, told: Sequence[tuple[Schema, ArrayLike, Rows]]) -> int:
+        """Several views in one batch: whoever reads them sees all of it or nothing."""
+        batches = [_encoded(*each) for each in told if len(each[2])]
+        return self.stored.write(batches) if batches else 0
 
     def changed_since(self, schema: Schema, version: int) -> tuple[Keys, Rows, int]:
         """Keys and rows written after this version, and the version now: 0 before the first write.
@@ -84,6 +87,13 @@ class PackedTables:
             with self._lock:
                 self.foreign += foreign
         return rows
+
+
+def _encoded(schema: Schema, keys: ArrayLike, rows: Rows) -> Batch:
+    encoded, stored = encode_keys(schema, keys), encode(schema, rows)
+    if len(encoded) != len(stored):
+        raise ValueError(f"{len(encoded)} keys and {len(stored)} rows of {schema.view!r}, must be as many.")
+    return schema.view, encoded, stored
 
 
 def open_packed(where: str | Path, project: str) -> PackedTables:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,8 +20,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from feature_repo.catalogue import STATS, View
-from feature_repo.facts import COUNTED, Facts, Ints, Known, Makers, counted_facts, facts_of
+from feature_repo.facts import Columns, Facts, Ints, Known, Makers, columns_of, counted_facts, facts_of
 from feature_repo.log import EventLog
+from feature_repo.orders import ascending
 from feature_repo.windows import Floats, counts_in, formula, sums_now
 
 ROOM = 1 << 16
@@ -41,7 +44,9 @@ class FeatureStream:
 
     def __init__(self, facts: Facts, known: Known, told_us: int) -> None:
         self._known, self._facts = known, _Growing(facts)
-        self._indexes = {view.name: _Index(facts, view) for view in STATS}
+        with ThreadPoolExecutor(2) as pool:  # sorting lets another thread sort meanwhile
+            indexes = pool.map(partial(_Index, facts), STATS)
+            self._indexes = {view.name: index for view, index in zip(STATS, indexes, strict=True)}
         self._by_event = np.argsort(facts.event_us, kind="stable")
         self._logged = self._told = len(facts)
         self._revised = np.flatnonzero(facts.made_known_us >= told_us)  # the log heard of them since
@@ -64,15 +69,16 @@ class FeatureStream:
             other._known = replace(self._known, shown_since=shown, follows=follows)
             return other
 
-    def update(self, events: Mapping[str, pl.DataFrame]) -> Facts:
+    def update(self, events: Mapping[str, Columns]) -> Facts:
         """Count events that just became known, by kind, each event once; the facts they made."""
         with self._lock:
             if "served" in events:
-                shown = events["served"].select("impression_id", "video_id")
-                self._known.shown_since.update(shown.iter_rows())
+                self._known.show(events["served"])
             if "uploaded" in events:
                 self._learn(Makers.of(events["uploaded"]))
-            found = facts_of({kind: rows for kind, rows in events.items() if kind in COUNTED}, self._known)
+            found = facts_of(events, self._known)
+            if not len(found):
+                return found
             first = self._facts.append(found)
             for view in STATS:
                 self._indexes[view.name].add(found.keys_for(view), counts_in(found, view), first)
@@ -83,7 +89,7 @@ class FeatureStream:
         known = self._known.makers.video_ids
         new = uploaded.filter(~pl.col("video_id").is_in(known.tolist()))
         if len(new):
-            self.update({"uploaded": new})
+            self.update({"uploaded": columns_of("uploaded", new)})
 
     def _learn(self, makers: Makers) -> None:
         """Who made these new videos: what was counted of them so far counts for their makers from now on."""
@@ -101,10 +107,10 @@ class FeatureStream:
         """The steps of some entities at a moment, in the order asked."""
         index, wanted = self._indexes[view.name], np.asarray(keys, np.int64)
         with self._lock:
-            parts = [index.rows_of(key) for key in wanted.tolist()]
-            starts = np.cumsum([0, *map(len, parts)])
-            rows = np.concatenate([np.zeros(0, np.int64), *parts])
-            sums, since_us, until_us = sums_now(self._facts.part, view, rows, starts, now_us)
+            facts, parts = self._facts.part, [index.rows_of(key) for key in wanted.tolist()]
+        starts = np.cumsum([0, *map(len, parts)])
+        rows = np.concatenate([np.zeros(0, np.int64), *parts])
+        sums, since_us, until_us = sums_now(facts, view, rows, starts, now_us)  # others may append meanwhile
         return Steps(wanted, formula(view.name).values(sums), since_us, until_us)
 
     def knows_more(self, view: View, keys: Ints, since_us: Ints) -> NDArray[np.bool_]:
@@ -179,7 +185,7 @@ class _Index:
     def __init__(self, facts: Facts, view: View) -> None:
         kept = np.flatnonzero(counts_in(facts, view))
         keys = facts.keys_for(view)[kept]
-        order = np.argsort(keys, kind="stable")
+        order = ascending(keys)
         self._keys, self._rows = keys[order], kept[order].astype(np.int32)
         self._since: dict[int, list[int]] = {}
 

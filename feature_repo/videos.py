@@ -14,6 +14,9 @@ from feature_repo.clock import NEVER_US
 from feature_repo.events import CONTENT_SIZE, empty
 from feature_repo.log import EventLog
 
+MANY, SPARSE = 1 << 16, 4
+"""So many ids are looked up in a table instead of searched for, if it has fewer places than this per id."""
+
 
 @dataclass(frozen=True)
 class VideoCatalog:
@@ -95,8 +98,19 @@ def rows_of(sorted_ids: NDArray[np.int64], ids: ArrayLike) -> NDArray[np.int64]:
     wanted = np.asarray(ids, np.int64)
     if not len(sorted_ids):
         return np.full(wanted.shape, -1, np.int64)
+    if wanted.size >= MANY and sorted_ids[-1] - sorted_ids[0] < SPARSE * wanted.size:
+        return _rows_by_table(sorted_ids, wanted)
     rows = np.minimum(np.searchsorted(sorted_ids, wanted), len(sorted_ids) - 1)
     return np.where(sorted_ids[rows] == wanted, rows, -1)
+
+
+def _rows_by_table(sorted_ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same, looked up where each id would stand: a search costs many times as much."""
+    low, span = sorted_ids[0], sorted_ids[-1] - sorted_ids[0] + 1
+    table = np.full(span + 1, -1, np.int64)  # the last place is for ids beyond both ends
+    table[sorted_ids - low] = np.arange(len(sorted_ids))
+    rows: NDArray[np.int64] = table[np.where((wanted >= low) & (wanted < low + span), wanted - low, span)]
+    return rows
 
 
 def _taken(values: NDArray[np.integer[Any]], rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -68,8 +68,8 @@ class Keyed:
 
 def counts_in(facts: Facts, view: View) -> NDArray[np.bool_]:
     """Which facts have the view's keys and count for one of its events."""
-    events = np.unique(formula(view.name).wanted[:, 1])
-    return np.asarray((facts.keys_for(view) >= 0) & facts.amounts[:, events].any(axis=1))
+    counted = facts.amounts[:, formula(view.name).events].any(axis=1)
+    return np.asarray((facts.keys_for(view) >= 0) & counted)
 
 
 def sums_now(facts: Facts, view: View, rows: Ints, starts: Ints, now_us: int) -> tuple[Ints, Ints, Ints]:
@@ -155,6 +155,11 @@ class Formula:
     priors: Doubles  # [features]: STRENGTH times a rate's prior
     is_rate: NDArray[np.bool_]
 
+    @cached_property
+    def events(self) -> Ints:
+        """The numbers of the events that are counted, ascending."""
+        return np.unique(self.wanted[:, 1])
+
     def values(self, sums: Ints) -> Floats:
         """f32[m, features] of int64[m, pairs]."""
         found = np.empty((len(sums), len(self.amount)), np.float32)
@@ -235,23 +240,30 @@ def _sums_now(
     since_us: Ints,
     until_us: Ints,
 ) -> None:
-    """The law, fact by fact: it counts from known + 1 until it leaves at event + window + 1."""
+    """The law, fact by fact: it counts from known + 1 until it leaves at event + window + 1. The newest come
+    first: what left every window before the last change changes nothing any more.
+    """
+    longest = windows.max()
     for n in range(len(starts) - 1):
-        for fact in rows[starts[n] : starts[n + 1]]:
+        since, until = since_us[n], until_us[n]
+        for fact in rows[starts[n] : starts[n + 1]][::-1]:
+            event = event_us[fact]
+            if event + longest < since:
+                continue
             enters = known_us[fact] + 1
             if enters > now_us:
                 continue
             for place in range(len(wanted)):
-                leaves = event_us[fact] + windows[wanted[place, 0]] + 1
                 amount = amounts[fact, wanted[place, 1]]
+                leaves = event + windows[wanted[place, 0]] + 1
                 if amount == 0 or enters >= leaves:
                     continue
                 if now_us < leaves:
                     sums[n, place] += amount
-                    since_us[n] = max(since_us[n], enters)
-                    until_us[n] = min(until_us[n], leaves)
+                    since, until = max(since, enters), min(until, leaves)
                 else:
-                    since_us[n] = max(since_us[n], leaves)
+                    since = max(since, leaves)
+        since_us[n], until_us[n] = since, until
 
 
 @compiled

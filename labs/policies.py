@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from evaluation.baselines import SIMPLE, Logistic, known, random_scores
 from feature_repo.clock import INSTANT
+from feature_repo.facts import columns_of
 from feature_repo.histories import HISTORY, watched_share
 from feature_repo.log import EventLog
 from feature_repo.places import Places
@@ -78,7 +79,8 @@ class Memory:
         self._videos[user_id] = np.concatenate([before[0], video_ids])
         self._shares[user_id] = np.concatenate([before[1], shares])
         if self.stream is not None:
-            self.stream.update({"watched": self._events(user_id, video_ids, watched_ms, lengths_ms)})
+            events = self._events(user_id, video_ids, watched_ms, lengths_ms)
+            self.stream.update({"watched": columns_of("watched", events)})
 
     def _events(self, user_id: int, video_ids: Ids, watched_ms: Ids, lengths_ms: Floats) -> pl.DataFrame:
         """The watches as events, known just before the moment at which the walk stands still."""

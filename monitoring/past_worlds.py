@@ -91,9 +91,8 @@ def all_facts(log: EventLog, waiting: Sequence[Mapping[str, Any]]) -> Facts:
     known = Known.of(log, end_us)
     logged, tables = counted_facts(log, end_us, known), tables_of(waiting)
     if "served" in tables:
-        known.shown_since.update(tables["served"].select("impression_id", "video_id").iter_rows())
-    since = {kind: rows for kind, rows in tables.items() if kind != "served"}
-    return joined([logged, facts_of(since, known)]) if since else logged
+        known.show(tables["served"])
+    return joined([logged, facts_of(tables, known)])
 
 
 def _counted(facts: Facts, view: View, asked: Mapping[str, Ints], moment_us: int) -> Columns:

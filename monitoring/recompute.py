@@ -18,7 +18,7 @@ from feature_repo.catalogue import PROFILES
 from feature_repo.clock import NEVER_US
 from feature_repo.context import context_columns
 from feature_repo.counting import counted_columns, profiles_before
-from feature_repo.facts import COUNTED, Facts, Known, facts_of
+from feature_repo.facts import COUNTED, TOLD, Facts, Known, columns_of, facts_of
 from feature_repo.histories import (
     Histories,
     follows_before,
@@ -82,12 +82,9 @@ def _all(
 def _facts(log: EventLog, waiting: Mapping[str, pl.DataFrame]) -> Facts:
     """Of everything the log holds and the journal keeps for it."""
     known = Known.of(log, NEVER_US)
-    shown = waiting["served"].select("impression_id", "video_id").iter_rows() if "served" in waiting else ()
-    known.shown_since.update(shown)
-    tables = {
-        kind: _all(log, waiting, kind, ("event_id", "event_time", "known_time", *columns))
-        for kind, columns in COUNTED.items()
-    }
+    if "served" in waiting:
+        known.show(columns_of("served", waiting["served"]))
+    tables = {kind: columns_of(kind, _all(log, waiting, kind, ("event_id", *TOLD[kind]))) for kind in COUNTED}
     return facts_of(tables, known)
 
 

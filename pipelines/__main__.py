@@ -26,7 +26,7 @@ VERBS = {
     "audit-leakage": "look for the future, and for labels, among the features of the training snapshot",
     "evaluate": "measure the champion on the days held out",
     "rollback": "move the champion alias back to the champion before",
-    "canary": "let the challenger serve a --share of the people; 0 stops it",
+    "canary": "let the challenger serve a --share of the people; 0 stops it, --promote makes it champion",
     "train": "every verb above from ingest to promote, in order",
 }
 
@@ -74,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--quiet", action="store_true", help="print nothing but errors")
     made.add_argument("--share", type=float, help="canary: share of the people, 0 to 1 (default: only show)")
     made.add_argument("--version", type=int, help="canary: make this version challenger first")
+    made.add_argument("--promote", action="store_true", help="canary: make the version on trial champion")
     return made
 
 
@@ -81,9 +82,11 @@ def main(argv: list[str]) -> int:
     """Run one verb; 0 when it did its work, 1 with a sentence when it could not."""
     made = parser()
     asked = made.parse_args(argv)
-    options = {"share": asked.share, "version": asked.version} if asked.verb == "canary" else {}
-    if not options and (asked.share, asked.version) != (None, None):
-        made.error(f"--share and --version are canary's, not {asked.verb}'s")
+    options = {name: getattr(asked, name) for name in ("share", "version", "promote")}
+    if asked.verb != "canary":
+        if options != {"share": None, "version": None, "promote": False}:
+            made.error(f"--share, --version and --promote are canary's, not {asked.verb}'s")
+        options = {}
     quieten()
     started = time.perf_counter()
     stopped = "stopped; what was half done is deleted by the next run."

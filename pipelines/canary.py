@@ -8,7 +8,9 @@ from pipelines.plan import Plan
 from pipelines.shell import Told
 
 
-def run(plan: Plan, told: Told, share: float | None = None, version: int | None = None) -> dict[str, Any]:
+def run(
+    plan: Plan, told: Told, share: float | None = None, version: int | None = None, promote: bool = False
+) -> dict[str, Any]:
     """Change the canary if asked to, and say how it stands."""
     from serving import canaries, registry
 
@@ -17,6 +19,8 @@ def run(plan: Plan, told: Told, share: float | None = None, version: int | None 
         registry.set_challenger(places, version)
     if share is not None:
         canaries.start(places, share)
+    if promote:
+        canaries.promote(places)
     canary, challenger = canaries.running(places), registry.aliased(places, registry.CHALLENGER)
     champion = registry.champion(places)
     figures = {

@@ -178,6 +178,9 @@ def _serve(
 ) -> None:
     sys.setswitchinterval(SWITCH_S)
     gc.disable()  # a collection during seconds of imports finds nothing; the app turns it on when ready
+    from feature_repo.read_ahead import read_ahead
+
+    reading = read_ahead(run.places.log)  # meanwhile we import
     import uvicorn
 
     from serving.app import Edge, create_app
@@ -193,7 +196,8 @@ def _serve(
     pace = "" if speed == 1 else f"   clock: {speed:g}x"
     if worker.is_first:
         print(f"fourplanes on {address}  (page: /docs)   run: {run.places.root}{pace}", flush=True)
-    live = open_live(run.places, run.seed, speed, worker)
+    live = open_live(run.places, run.seed, speed, worker, reading)
+    del reading  # or its rows would be kept as long as we serve
     app = create_app(live, run.places, lambda: _announce(live, address, worker), edge)
     settings = uvicorn.Config(
         app,

@@ -93,7 +93,7 @@ async def _follow(live: Live, places: Places, announce: Callable[[], None], stop
     while not stopping.is_set():
         swapped = await asyncio.to_thread(_survived, live.follow)
         if swapped or first:
-            _settle()
+            _settle(first)
             announce()
         first = False
         await asyncio.to_thread(_survived, live.freshen)
@@ -113,11 +113,14 @@ def _survived(step: Callable[[], bool | None]) -> bool:
         return False
 
 
-def _settle() -> None:
-    """A full collection walks all that libraries and log left behind: take it out of every later one."""
-    gc.enable()
-    gc.collect()
+def _settle(first: bool) -> None:
+    """A full collection walks all that libraries and log left behind: take it out of every later one. At the
+    start there is next to nothing to collect, and the first feed would wait for it.
+    """
+    if not first:
+        gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def _page() -> Callable[[], Awaitable[HTMLResponse]]:

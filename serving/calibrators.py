@@ -7,7 +7,7 @@ line, so two different raw scores never become equal and a head's AUC is what it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ class Calibrator:
 
     raw: tuple[float, ...]
     calibrated: tuple[float, ...]
+    _knots: Doubles = field(init=False, repr=False, compare=False)  # [2, knots]: both, as arrays
 
     def __post_init__(self) -> None:
         if len(self.raw) != len(self.calibrated) or len(self.raw) < 2:
@@ -29,9 +30,10 @@ class Calibrator:
             )
         if np.any(np.diff(self.raw) <= 0) or np.any(np.diff(self.calibrated) < 0):
             raise ValueError("knots must rise, or calibration would reorder what the head ranked.")
+        object.__setattr__(self, "_knots", np.array([self.raw, self.calibrated], np.float64))
 
     def __call__(self, scores: npt.NDArray[np.floating]) -> Doubles:
-        return np.asarray(np.interp(scores, self.raw, self.calibrated), np.float64)
+        return np.asarray(np.interp(scores, *self._knots), np.float64)
 
     def as_json(self) -> dict[str, list[float]]:
         return {"raw": list(self.raw), "calibrated": list(self.calibrated)}

@@ -23,6 +23,10 @@ class NoChallenger(LookupError):
     """There is nothing to try on anybody."""
 
 
+class NoCanary(LookupError):
+    """Nothing is on trial now, so nothing has proved itself."""
+
+
 @dataclass(frozen=True)
 class Canary:
     """A version on trial and the share of people it serves; a share of 0 serves nobody."""
@@ -72,6 +76,19 @@ def stop(places: Places, version: int, why: str) -> bool:
             return False
         _set(places, Canary(version, 0.0), why)
         return True
+
+
+def promote(places: Places) -> Canary:
+    """Make the version on trial champion, and end its trial; running servers follow."""
+    with registry.moving(places):
+        tried = running(places)
+        if tried == NO_CANARY:
+            raise NoCanary(
+                "no canary runs: none was started, or it was stopped, perhaps by a guardrail; champion "
+                "stays. `make canary SHARE=.05` tries the challenger."
+            )
+        registry.move_champion(places, tried.version, f"promoted after a canary of {tried.share:.1%}")
+        return _set(places, Canary(tried.version, 0.0), "promoted")
 
 
 def _set(places: Places, canary: Canary, why: str) -> Canary:

@@ -78,6 +78,12 @@ class Query:
             if len(ids) > 1 and (ids[1:] < ids[:-1]).any():
                 raise ValueError(f"query.{name} is not ascending; sort it.")
 
+    def of(self, person: Person) -> Query:
+        """The same request, with more known of who asks; its ids were checked before."""
+        query = Query.__new__(Query)
+        query.__dict__.update(self.__dict__, person=person)
+        return query
+
 
 @dataclass(frozen=True)
 class Found:

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from serving import registry
 from serving.clocks import Clock
 from serving.compose import World, assembled
 from serving.feed import Feed
-from serving.models import Models, models_of
+from serving.models import Models, heads_of, models_of
 from serving.releases import DamagedRelease, Release, read_release
 from serving.state import PeopleState
 
@@ -141,8 +142,10 @@ class Champion:
 
     def _served(self, version: int, release: Release) -> Serving:
         loads = self._loads()
-        world = self._read_world()
-        models = models_of(release, world.catalog)
+        with ThreadPoolExecutor(1) as other:
+            heads = other.submit(heads_of, release)
+            world = self._read_world()
+        models = models_of(release, world.catalog, heads.result())
         return Serving(version, release, world, models, assembled(models, release.policy, world), loads)
 
     def _take(self, serving: Serving) -> None:

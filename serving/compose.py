@@ -16,6 +16,7 @@ from feature_repo.streams import FeatureStream
 from feature_repo.videos import VideoCatalog
 from serving import filters, hydrators, readers, scorers, selectors, sources, visibility
 from serving.feed import Feed
+from serving.looks import Looks
 from serving.models import Models, models_of
 from serving.policies import Policy
 from serving.releases import Release
@@ -59,6 +60,7 @@ def compose(release: Release, world: World) -> Feed:
 def assembled(models: Models, policy: Policy, world: World) -> Feed:
     """The components, as literals, in order."""
     catalog, quotas, topics = world.catalog, policy.quotas, readers.topics_in(world.catalog)
+    looks = Looks(models.index)
     return Feed(
         readers=[
             readers.OnlineFeatures(world.users, topics),
@@ -67,12 +69,12 @@ def assembled(models: Models, policy: Policy, world: World) -> Feed:
         ],
         sources=[
             sources.FollowedCreators(catalog, quotas["followed"]),
-            sources.FreshUploads(catalog, models.index, quotas["fresh"], policy.fresh_hours),
-            sources.SimilarToLastWatched(models.index, quotas["similar"]),
+            sources.FreshUploads(catalog, looks, quotas["fresh"], policy.fresh_hours),
+            sources.SimilarToLastWatched(looks, quotas["similar"]),
             sources.Trending(
                 world.mirror.video_ids, world.mirror.columns["video_long_watches_3d"], quotas["trending"]
             ),
-            sources.TwoTower(models.index, quotas["two_tower"]),
+            sources.TwoTower(looks, quotas["two_tower"]),
         ],
         basics=hydrators.Catalogued(catalog),
         filters=[filters.Eligible(), filters.NotSeen(), filters.NotBlocked()],

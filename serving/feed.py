@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -108,7 +108,7 @@ class Feed:
     def _with_person(self, query: Query, stages: _Stages) -> Query:
         for reader in self.readers:
             person = stages.attempt("reader", reader.name, partial(reader.read, query), query.person)
-            query = replace(query, person=person)
+            query = query.of(person)
         return query
 
     def _find(self, source: Source, query: Query, stages: _Stages) -> Found:
@@ -164,11 +164,11 @@ def _union(found: Mapping[str, Found]) -> Candidates:
     sizes = [len(each.video_ids) for each in found.values()]
     ids = np.concatenate([each.video_ids for each in found.values()] or [np.empty(0, np.int64)])
     sources = np.repeat(np.arange(len(sizes), dtype=np.int8), sizes)
-    rising = np.argsort(ids, kind="stable")
+    rising = np.argsort(ids)
     starts = np.flatnonzero(np.diff(ids[rising], prepend=-1))
-    first = rising[starts]
+    first = np.minimum.reduceat(rising, starts)
     found_by = np.bitwise_or.reduceat(np.int64(1) << sources[rising].astype(np.int64), starts)
-    order = np.argsort(first, kind="stable")
+    order = np.argsort(first)
     return candidates(ids[first[order]], source=sources[first[order]], found_by=found_by[order])
 
 

@@ -19,7 +19,7 @@ from feature_repo.matrix import COLUMNS, assemble
 from feature_repo.online import VideoMirror
 from feature_repo.videos import VideoCatalog
 from serving.candidates import Candidates, Column, Query
-from serving.heads import Heads
+from serving.heads import Heads, Ranked
 from serving.index import VideoIndex
 from serving.verbs import PartlyDescribed
 
@@ -69,8 +69,7 @@ class VideoFeatures:
     gives: tuple[str, ...] = VIDEO_FEATURES
 
     def describe(self, _: Query, table: Candidates) -> Mapping[str, Column]:
-        found = self.mirror.take(self.mirror.rows_of(table.ids))
-        return {name: found[name] for name in self.gives}
+        return self.mirror.take(self.mirror.rows_of(table.ids, table["catalog_row"]), self.gives)
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class UserFeatures:
     def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]:
         known = query.person.features
         row = np.array([known.get(name, np.nan) for name in self.gives], np.float32)
-        return dict(zip(self.gives, np.broadcast_to(row[:, None], (len(row), len(table))), strict=True))
+        return dict(zip(self.gives, row.repeat(len(table)).reshape(len(row), -1), strict=True))
 
 
 @dataclass(frozen=True)
@@ -123,12 +122,13 @@ class History:
 
     def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]:
         had, weights = query.history, query.history_weights
-        topics, creators = self.catalog.topics_of(had), self.catalog.creators_of(had)
+        rows = self.catalog.rows_of(had)
+        topics, creators = self.catalog.topics_at(rows), self.catalog.creators_at(rows)
         return {
             "history_size": _repeated((had >= 0).sum(), len(table)),
             "history_topic_share": histories.history_topic_share(weights, topics, table["topic"]),
             "history_creator_share": histories.history_creator_share(weights, creators, table["creator_id"]),
-            "follows_creator": histories.follows_creator(table["creator_id"], query.follows.tolist()),
+            "follows_creator": histories.follows_creator(table["creator_id"], query.follows),
         }
 
 
@@ -171,11 +171,12 @@ class Predictions:
     def describe(self, _: Query, table: Candidates) -> Mapping[str, Column]:
         if len(table) == 0:
             return {name: np.empty(0) for name in self.gives}
+        rows = Ranked(table["features"])
         columns: dict[str, Column] = {}
         failed = []
         for name, head in self.heads.by_name.items():
             try:
-                columns[name] = head.predict(table["features"])
+                columns[name] = head.predict(rows)
             except Exception:  # one objective is lost; the others still say what they predict
                 log.exception("head %s failed", name)
                 columns[name] = np.full(len(table), np.nan)
@@ -186,5 +187,5 @@ class Predictions:
 
 
 def _repeated(value: npt.ArrayLike, rows: int) -> npt.NDArray[np.float32]:
-    """The value in every row, without a copy."""
-    return np.broadcast_to(np.asarray(value, np.float32), (rows,))
+    """The value in every row."""
+    return np.full(rows, value, np.float32)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -77,8 +78,9 @@ class Live:
         seed: int = 0,
         clock_from: Callable[[int], WorldClock] = WorldClock,
         worker: Worker = ONLY,
+        log: EventLog | None = None,
     ) -> None:
-        log = EventLog(places.log)
+        log = log or EventLog(places.log)
         self._places, self._seed, self.worker = places, seed, worker
         self._awaits_log = log.is_empty()
         self._journal = Journal(places.journal, PATIENCE_S)
@@ -126,8 +128,10 @@ class Live:
     def _known_of(self, log: EventLog) -> tuple[PeopleState, OnlineWriter]:
         """People and features as the log knows them now."""
         now_us = self.clock()
-        people = PeopleState.from_log(log, VideoCatalog.from_log(log, now_us), now_us)
-        return people, OnlineWriter.from_log(self._places, log, now_us)
+        with ThreadPoolExecutor(1) as other:
+            features = other.submit(OnlineWriter.from_log, self._places, log, now_us)
+            people = PeopleState.from_log(log, VideoCatalog.from_log(log, now_us), now_us)
+            return people, features.result()
 
     def _world(self) -> World:
         """The world as log and online store have it, once the store holds what is known."""
@@ -136,7 +140,8 @@ class Live:
                 self._hear()
                 now_us = self._moment()
                 self.features.catch_up(EventLog(self._places.log), now_us)
-                self.features.write_changes(now_us)
+                changes = self.features.changes(now_us)
+            self.features.write(changes)
             return self._read_world(now_us, self.features.stream)
 
     def feed(self, user_id: int, limit: int = 10, surface: int = 0, explore: bool = True) -> Answer:
@@ -184,9 +189,9 @@ class Live:
         with self._writing:
             with self._knowing:
                 self._hear()
-                now_us = self._moment()
-                self.features.write_changes(now_us)
-            self._stale = () if self._renewed(now_us) else (STALE,)
+                changes = self.features.changes(self._moment())
+            self.features.write(changes)  # people are served meanwhile
+            self._stale = () if self._renewed(changes.now_us) else (STALE,)
         self._journal.checkpoint()
 
     def _renewed(self, now_us: int) -> bool:
@@ -326,10 +331,14 @@ class Live:
             return self._last_request
 
 
-def open_live(places: Places, seed: int, speed: float = 1.0, worker: Worker = ONLY) -> Live:
-    """A server on the state of one run, its clock at `speed` seconds of the world per second."""
+def open_live(
+    places: Places, seed: int, speed: float = 1.0, worker: Worker = ONLY, log: EventLog | None = None
+) -> Live:
+    """A server on the state of one run, its clock at `speed` seconds of the world per second; `log` is the
+    run's, if somebody has begun to read it.
+    """
     clock_from = partial(SharedClock, places.server, speed=speed)
-    return Live(places, partial(world_at, places), seed, clock_from, worker)
+    return Live(places, partial(world_at, places), seed, clock_from, worker, log)
 
 
 def end_of(log: EventLog, waiting: Sequence[Any]) -> int:
@@ -341,8 +350,7 @@ def end_of(log: EventLog, waiting: Sequence[Any]) -> int:
 
 def served_events(funnel: Funnel, serving: Serving) -> list[dict[str, Any]]:
     """One `served` event per item of the slate, as the log keeps it."""
-    query, slate, choice = funnel.query, funnel.slate, funnel.choice
-    features = logged_features(slate["features"])
+    query, choice, scored, sources = funnel.query, funnel.choice, funnel.scored, list(funnel.found)
     same = {
         "kind": "served",
         "event_time_us": query.now_us,
@@ -353,17 +361,20 @@ def served_events(funnel: Funnel, serving: Serving) -> list[dict[str, Any]]:
         "release_id": serving.release.release_id,
         "features_time_us": serving.world.mirror.read_at_us,
     }
+    of_scored = (scored[name][choice.rows].tolist() for name in ("video_id", "source"))
+    features = logged_features(scored["features"][choice.rows])
+    columns = zip(*of_scored, features, choice.propensities.tolist(), choice.explored.tolist(), strict=True)
     return [
         {
             **same,
             "event_id": f"served/{impression_id(query.request_id, place)}",
             "impression_id": impression_id(query.request_id, place),
-            "video_id": int(slate.ids[place]),
+            "video_id": video_id,
             "position": place,
-            "propensity": float(choice.propensities[place]),
-            "explored": bool(choice.explored[place]),
-            "source": funnel.source_of(int(choice.rows[place])),
-            "features": features[place],
+            "propensity": propensity,
+            "explored": explored,
+            "source": sources[source],
+            "features": row,
         }
-        for place in range(len(slate))
+        for place, (video_id, source, row, propensity, explored) in enumerate(columns)
     ]

@@ -34,8 +34,13 @@ class Models:
     """Videos of the catalogue that the release had never seen."""
 
 
-def models_of(release: Release, catalog: VideoCatalog) -> Models:
-    """The models of a release over the videos of a catalogue."""
+def heads_of(release: Release) -> Heads:
+    """The part of the models that needs no catalogue."""
+    return Heads.from_texts(release.heads, release.calibrators)
+
+
+def models_of(release: Release, catalog: VideoCatalog, heads: Heads | None = None) -> Models:
+    """The models of a release over the videos of a catalogue; `heads` are the release's, if made already."""
     towers = Towers.from_arrays(release.towers)
     inputs = towers.inputs(catalog)
     vectors = towers.videos(inputs)
@@ -46,7 +51,7 @@ def models_of(release: Release, catalog: VideoCatalog) -> Models:
         towers=towers,
         watched_vectors=towers.seen(inputs),
         index=indexed(catalog.video_ids, vectors),
-        heads=Heads.from_texts(release.heads, release.calibrators),
+        heads=heads or heads_of(release),
         values=Values.from_json(release.values),
         new_videos=len(catalog) - int(known.sum()),
     )

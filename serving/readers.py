@@ -14,6 +14,8 @@ from serving.candidates import Person, Query
 from serving.models import Models
 from serving.towers import PROFILE
 
+_PROFILE_FEATURES = tuple(f"user_{name}" for name in PROFILE)
+
 
 class Users(Protocol):
     """People's features by user id: `feature_repo.online.OnlineUsers`, or a fake that works."""
@@ -33,8 +35,7 @@ class OnlineFeatures:
     name: str = "online_features"
 
     def read(self, query: Query) -> Person:
-        features, topics = self.users.read(query.user_id, self.topics, query.now_us)
-        return replace(query.person, features=features, topics=topics)
+        return Person(*self.users.read(query.user_id, self.topics, query.now_us), query.person.vector)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class TowerVector:
 
 def profile_codes(features: Mapping[str, float]) -> npt.NDArray[np.int16]:
     """The profile fields in the order of the tower; -1 where unknown."""
-    codes = np.array([features.get(f"user_{name}", np.nan) for name in PROFILE])
+    codes = np.array([features.get(name, np.nan) for name in _PROFILE_FEATURES])
     return np.where(np.isnan(codes), -1, codes).astype(np.int16)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+import numpy as np
+
 from serving.candidates import Column
 from serving.champions import Serving
 from serving.feed import Funnel
@@ -41,7 +43,10 @@ def logged_features(matrix: Column) -> list[list[float | None] | None]:
     """Row by row, null for NaN; nothing where no matrix could be made."""
     if matrix.ndim < 2:
         return [None] * len(matrix)
-    return [[None if x != x else x for x in row] for row in matrix.tolist()]
+    told: list[list[float | None] | None] = matrix.tolist()
+    for row, place in np.argwhere(np.isnan(matrix)).tolist():
+        told[row][place] = None  # type: ignore[index]
+    return told
 
 
 def sha256_of(body: bytes) -> str:

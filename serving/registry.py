@@ -147,7 +147,7 @@ def versions(places: Places) -> list[Registered]:
 def set_champion(places: Places, version: int, reason: str = "promoted") -> float:
     """Move the champion alias to a version, remembering the one before; milliseconds it took."""
     with moving(places):
-        return _move_champion(places, version, reason)
+        return move_champion(places, version, reason)
 
 
 def set_challenger(places: Places, version: int) -> None:
@@ -265,7 +265,8 @@ def _repair(registered: Path, sound: Path) -> None:
         _copy(sound, registered)
 
 
-def _move_champion(places: Places, version: int, reason: str) -> float:
+def move_champion(places: Places, version: int, reason: str) -> float:
+    """The same for whoever holds `moving`."""
     _check_known(places, version)
     now = champion(places)
     if now and now[0] == version:

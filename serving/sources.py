@@ -13,38 +13,32 @@ import numpy.typing as npt
 from feature_repo.clock import HOUR_US
 from feature_repo.videos import VideoCatalog
 from serving.candidates import NOTHING_FOUND, Found, Ids, Query, among
-from serving.index import VideoIndex, largest
-
-LIKED_SHARE = 0.5
-"""A video watched at least this far was not skipped: the next one may be like it."""
+from serving.index import largest
+from serving.looks import Looks, View
 
 
 @dataclass(frozen=True)
 class TwoTower:
     """Videos whose vectors point where the person's points."""
 
-    index: VideoIndex
+    looks: Looks
     most: int
     name: str = "two_tower"
 
     def find(self, query: Query) -> Found:
-        if len(query.person.vector) == 0:
-            return NOTHING_FOUND
-        return _nearest(self.index, query.person.vector, query, self.most)
+        return _nearest(self.looks.of(query).person, query, self.most)
 
 
 @dataclass(frozen=True)
 class SimilarToLastWatched:
     """Neighbours of the last video the person did not skip."""
 
-    index: VideoIndex
+    looks: Looks
     most: int
     name: str = "similar"
 
     def find(self, query: Query) -> Found:
-        liked = query.history[(query.history >= 0) & (query.history_weights >= LIKED_SHARE)]
-        vector = self.index.vector_of(int(liked[0])) if len(liked) else None
-        return NOTHING_FOUND if vector is None else _nearest(self.index, vector, query, self.most)
+        return _nearest(self.looks.of(query).liked, query, self.most)
 
 
 @dataclass(frozen=True)
@@ -95,7 +89,7 @@ class FreshUploads:
     """Uploads of the last hours, those that suit the person first; what is new gets its chance somewhere."""
 
     catalog: VideoCatalog
-    index: VideoIndex
+    looks: Looks
     most: int
     hours: float
     name: str = "fresh"
@@ -111,15 +105,18 @@ class FreshUploads:
         since_us = query.now_us - int(self.hours * HOUR_US)
         first, end = np.searchsorted(self._uploaded_us, (since_us, query.now_us))
         rows = self._by_age[first:end]
-        if len(query.person.vector) == 0:
+        view = self.looks.of(query).person
+        if view is None:
             return _newest(self.catalog, rows, query, self.most)
-        scores = self.index.vectors[rows] @ query.person.vector
+        scores = view.at(rows)
         best = largest(scores, min(self.most + len(query.seen), len(scores)))
         return _unseen(Found(self.catalog.video_ids[rows[best]], scores[best]), query, self.most)
 
 
-def _nearest(index: VideoIndex, vector: npt.NDArray[np.float32], query: Query, most: int) -> Found:
-    return _unseen(Found(*index.search(vector, most + len(query.seen))), query, most)
+def _nearest(view: View | None, query: Query, most: int) -> Found:
+    if view is None:
+        return NOTHING_FOUND
+    return _unseen(Found(*view.nearest(most + len(query.seen))), query, most)
 
 
 def _newest(catalog: VideoCatalog, rows: Ids, query: Query, most: int) -> Found:

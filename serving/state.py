@@ -17,6 +17,7 @@ import polars as pl
 
 from feature_repo.histories import WatchHistory
 from feature_repo.log import EventLog
+from feature_repo.orders import paired
 from feature_repo.videos import VideoCatalog
 from serving.candidates import NO_IDS, Ids, Query
 
@@ -160,8 +161,9 @@ class _Grouped:
 
     @classmethod
     def of(cls, watched: pl.DataFrame) -> _Grouped:
-        pairs = watched.select("user_id", "video_id").unique().sort("user_id", "video_id")
-        return cls(pairs["user_id"].to_numpy(), pairs["video_id"].to_numpy())
+        users, videos = paired(watched["user_id"].to_numpy(), watched["video_id"].to_numpy())
+        is_new = (np.diff(users, prepend=-1) != 0) | (np.diff(videos, prepend=-1) != 0)
+        return cls(users[is_new], videos[is_new])
 
     def of_user(self, user_id: int) -> Ids:
         first, end = np.searchsorted(self._users, [user_id, user_id + 1])

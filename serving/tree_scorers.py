@@ -1,13 +1,14 @@
 """Boosted trees as bit vectors: every row meets every node of a tree, and no row follows a path.
 
-QuickScorer (Lucchese et al., SIGIR 2015) without its sorted thresholds. The leaves of a tree are numbered
-from left to right and each row starts with a word of ones, a bit per leaf. A node whose test the row fails
-rules out the leaves to its left, with one AND; the lowest bit that remains is the leaf the row ends in. A
-node is asked of BLOCK rows in a loop without a branch, so the compiler asks 8 or 16 of them per instruction.
+QuickScorer (Lucchese et al., SIGIR 2015) without its sorted thresholds, in bytes. The leaves of a tree are
+numbered from left to right and lie in bunches of eight, a bit per leaf. A node whose test the row fails rules
+out the leaves to its left, with one AND in each bunch that has some; the lowest bit of the first bunch that
+has one left is the leaf the row ends in. What is compared are bytes too, the ranks of `serving.scales`, and a
+test is asked of BLOCK rows in a loop without a branch: the compiler asks 32 of them per instruction.
 
-Law: scores equal LightGBM's `Booster.predict(raw_score=True)` bit for bit, missing values included. A float32
-is at most a float64 threshold iff it is at most the largest float32 that is not above it; leaves are added in
-the order of the trees. What a word cannot hold is refused: `NotHeld` says what, and LightGBM scores it.
+Law: scores equal LightGBM's `Booster.predict(raw_score=True)` bit for bit, missing values included: ranks
+compare as values do, and leaves are added in the order of the trees. What bytes cannot hold is refused:
+`NotHeld` says what, and LightGBM scores it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -23,38 +24,34 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import types
 from numba.extending import intrinsic
 
 from feature_repo.orders import compiled
-from serving.tree_texts import NotHeld, link_of, trees_of, width_of
+from serving.scales import BLOCK, Columns, Floats, Ranks, Scale
+from serving.tree_texts import Forest, Node, Tree, forest_of
 
-Floats = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
 Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-Columns = npt.NDArray[np.int32]
-Words = npt.NDArray[np.unsignedinteger[Any]]
 
-BLOCK = 168
-"""Rows at once; three blocks hold the 500 of a request. With few, LLVM does not vectorise; with many, words
-leave the fastest cache; columns a power of two apart evict each other. `make bench-scorer` measures it."""
-
-MOST_LEAVES = 64
+ALL = np.uint8(0xFF)
+"""No leaf of a bunch is ruled out."""
+BUNCH = 8
+"""Leaves: the bits of a byte."""
 
 
 @dataclass(frozen=True)
 class TreeScorer:
-    """The nodes of all trees, those of tree t at `starts[t]:starts[t + 1]`; where a missing value goes left
-    come last, from `nan_left[t]` on.
+    """The bunches of tree t are those from `bunches[t]` to `bunches[t + 1]`; bunch b is asked the tests from
+    `starts[b]` to `starts[b + 1]`, an even number.
     """
 
-    width: int
-    """Columns of a matrix."""
-    starts: Ints  # [trees + 1]
-    nan_left: Ints  # [trees]
-    features: Columns  # [nodes]
-    thresholds: Floats  # [nodes]
-    keeps: Words  # [nodes]: the leaves that remain to a row which goes right
+    scale: Scale
+    bunches: Ints  # [trees + 1]
+    starts: Ints  # [bunches + 1]
+    columns: Columns  # [tests]: of the ranks
+    bars: Ranks  # [tests]: the highest rank that goes left
+    keeps: Bytes  # [tests]: the leaves of the bunch that remain to a row which goes right
     leaf_starts: Ints  # [trees]
     leaves: Doubles
     link: str
@@ -62,54 +59,70 @@ class TreeScorer:
 
     @classmethod
     def of(cls, text: str) -> TreeScorer:
-        """From LightGBM's model text; NotHeld for categorical splits, linear trees, more than 64 leaves."""
-        trees = trees_of(text)
-        widest = max((len(tree.leaves) for tree in trees), default=1)
-        if widest > MOST_LEAVES:
-            raise NotHeld(f"a tree has {widest} leaves, must have at most {MOST_LEAVES}.")
-        nodes = [node for tree in trees for node in tree.nodes]
-        starts = _running([len(tree.nodes) for tree in trees])
-        word = np.uint32 if widest <= MOST_LEAVES // 2 else np.uint64
-        lefts: Words = np.array([node.left for node in nodes], word)
-        last = [sum(node.nan_left for node in tree.nodes) for tree in trees]
+        """From LightGBM's model text; NotHeld for categorical splits, linear trees, more than 256 leaves."""
+        forest = forest_of(text)
+        return cls.on(Scale.of([forest]), forest)
+
+    @classmethod
+    def on(cls, scale: Scale, forest: Forest) -> TreeScorer:
+        """On a scale that has the forest's thresholds among its own."""
+        bunches = [list(_bunches(tree)) for tree in forest.trees]
+        tests = [test for tree in bunches for bunch in tree for test in _evened(bunch)]
+        columns, bars = scale.places([node for node, _ in tests])
+        keeps = np.array([keep for _, keep in tests], np.uint8)
         return cls(
-            width=width_of(text),
-            starts=starts,
-            nan_left=starts[1:] - np.array(last, np.int64),
-            features=np.array([node.feature for node in nodes], np.int32),
-            thresholds=np.array([node.threshold for node in nodes], np.float32),
-            keeps=~lefts,
-            leaf_starts=_running([len(tree.leaves) for tree in trees])[:-1],
-            leaves=np.array([leaf for tree in trees for leaf in tree.leaves], np.float64),
-            link=link_of(text),
+            scale=scale,
+            bunches=_running([len(tree) for tree in bunches]),
+            starts=_running([len(_evened(bunch)) for tree in bunches for bunch in tree]),
+            columns=columns,
+            bars=bars,
+            keeps=keeps,
+            leaf_starts=_running([len(tree.leaves) for tree in forest.trees])[:-1],
+            leaves=np.array([leaf for tree in forest.trees for leaf in tree.leaves], np.float64),
+            link=forest.link,
         )
 
     def predict(self, matrix: Floats, threads: int = 1) -> Doubles:
         """float64[n]: what `Booster.predict` answers."""
-        scores = self.raw(matrix, threads)
+        return self.linked(self.raw(matrix, threads))
+
+    def linked(self, scores: Doubles) -> Doubles:
+        """Predictions of raw scores."""
         return logistic(scores) if self.link == "logistic" else scores
 
     def raw(self, matrix: Floats, threads: int = 1) -> Doubles:
         """float64[n]: each row's sum over the trees; `threads` 0 is as many as there are cores."""
-        rows = np.ascontiguousarray(matrix, np.float32)
-        if rows.ndim != 2 or rows.shape[1] != self.width:
-            raise ValueError(f"the matrix is {list(rows.shape)}, must have {self.width} columns.")
-        found = np.zeros(len(rows), np.float64)
         pieces = threads or os.cpu_count() or 1
         if pieces == 1:
-            self._add(rows, found)
-            return found
-        edges = [len(rows) * piece // pieces for piece in range(pieces + 1)]
+            return self.sums(self.scale.ranks(matrix), len(matrix))
+        edges = [len(matrix) * piece // pieces for piece in range(pieces + 1)]
+        parts = [matrix[low:high] for low, high in itertools.pairwise(edges)]
         with ThreadPoolExecutor(pieces) as pool:
-            parts = [slice(low, high) for low, high in itertools.pairwise(edges)]
-            list(pool.map(lambda part: self._add(rows[part], found[part]), parts))
+            return np.concatenate(list(pool.map(self.raw, parts)))
+
+    def sums(self, ranks: Ranks, rows: int) -> Doubles:
+        """float64[rows]: the same, of what the scale made of the matrix."""
+        found = np.zeros(rows, np.float64)
+        remain, ends = np.empty(BLOCK, np.uint8), np.empty(BLOCK, np.uint8)
+        _add_trees(ranks, self.bunches, self.starts, self.columns, self.bars, self.keeps,
+                   self.leaf_starts, self.leaves, remain, ends, found)  # fmt: skip
         return found
 
-    def _add(self, rows: Floats, found: Doubles) -> None:
-        block = np.empty((rows.shape[1], BLOCK), np.float32)
-        words = np.empty(BLOCK, self.keeps.dtype)
-        _add_trees(rows, self.starts, self.nan_left, self.features, self.thresholds, self.keeps,
-                   self.leaf_starts, self.leaves, block, words, found)  # fmt: skip
+
+Test = tuple[Node, int]
+"""A node, and which leaves of a bunch remain to a row that fails it."""
+
+
+def _bunches(tree: Tree) -> Iterator[list[Test]]:
+    """From left to right; a bunch is asked the nodes that rule out some leaf of it."""
+    for first in range(0, len(tree.leaves), BUNCH):
+        lost = [(node, node.left >> first & int(ALL)) for node in tree.nodes]
+        yield [(node, int(ALL) ^ leaves) for node, leaves in lost if leaves]
+
+
+def _evened(bunch: list[Test]) -> list[Test]:
+    """An even number of tests: two are asked per pass, and asking one twice changes nothing."""
+    return bunch + bunch[-1:] if len(bunch) % 2 else bunch
 
 
 def _running(sizes: Sequence[int]) -> Ints:
@@ -121,49 +134,49 @@ def _running(sizes: Sequence[int]) -> Ints:
 def _lowest_bit(_: Any, word: Any) -> Any:
     """The number of the lowest 1 of a word: one instruction, for which numba has no name."""
 
-    def count(context: Any, builder: Any, _: Any, values: Any) -> Any:
-        place = builder.cttz(values[0], ir.Constant(ir.IntType(1), 0))
-        return context.cast(builder, place, word, types.int64)
+    def count(_context: Any, builder: Any, _: Any, values: Any) -> Any:
+        return builder.cttz(values[0], ir.Constant(ir.IntType(1), 0))
 
-    return types.int64(word), count
+    return word(word), count
 
 
 @compiled
 def _add_trees(
-    rows: Floats,
+    ranks: Ranks,
+    bunches: Ints,
     starts: Ints,
-    nan_left: Ints,
-    features: Columns,
-    thresholds: Floats,
-    keeps: Words,
+    columns: Columns,
+    bars: Ranks,
+    keeps: Bytes,
     leaf_starts: Ints,
     leaves: Doubles,
-    block: Floats,
-    words: Words,
+    remain: Bytes,
+    ends: Bytes,
     found: Doubles,
 ) -> None:
-    """`block` and `words` are scratch, a column per feature and a word per row; places behind the last row
-    are asked too, and their answers never read.
+    """`remain` and `ends` are scratch: per row of a block, the leaves of a bunch that remain and the leaf it
+    ends in. Bunches are asked from right to left, so the last answer is that of the leftmost.
+
+    Places behind the last row are asked too, and their answers never read.
     """
-    everything = ~(words[0] ^ words[0])
-    for first in range(0, len(rows), BLOCK):
-        here = min(BLOCK, len(rows) - first)
-        for row in range(here):
-            for feature in range(rows.shape[1]):
-                block[feature, row] = rows[first + row, feature]
+    for block in range(len(ranks)):
+        sums = found[block * BLOCK : (block + 1) * BLOCK]
         for tree in range(len(leaf_starts)):
-            for row in range(BLOCK):
-                words[row] = everything
-            for node in range(starts[tree], nan_left[tree]):
-                column, bar, keep = block[features[node]], thresholds[node], keeps[node]
+            for bunch in range(bunches[tree + 1] - 1, bunches[tree] - 1, -1):
                 for row in range(BLOCK):
-                    words[row] &= everything if column[row] <= bar else keep
-            for node in range(nan_left[tree], starts[tree + 1]):
-                column, bar, keep = block[features[node]], thresholds[node], keeps[node]
+                    remain[row] = ALL
+                for test in range(starts[bunch], starts[bunch + 1], 2):
+                    one, bar, keep = ranks[block, columns[test]], bars[test], keeps[test]
+                    two, rod, hold = ranks[block, columns[test + 1]], bars[test + 1], keeps[test + 1]
+                    for row in range(BLOCK):
+                        kept = ALL if one[row] <= bar else keep
+                        remain[row] &= kept & (ALL if two[row] <= rod else hold)
+                first = np.uint8(BUNCH * (bunch - bunches[tree]))
                 for row in range(BLOCK):
-                    words[row] &= keep if column[row] > bar else everything
-            for row in range(here):
-                found[first + row] += leaves[leaf_starts[tree] + _lowest_bit(words[row])]
+                    ends[row] = first | _lowest_bit(remain[row]) if remain[row] else ends[row]
+            mine = leaves[leaf_starts[tree] :]
+            for row in range(len(sums)):
+                sums[row] += mine[ends[row]]
 
 
 def logistic(scores: Doubles) -> Doubles:

@@ -18,6 +18,9 @@ ZERO_IS_MISSING, NAN_IS_MISSING = 1, 2
 LINKS = {"binary sigmoid:1": "logistic", "cross_entropy": "logistic", "regression": "identity"}
 """How a raw score becomes a prediction, by objective."""
 
+MOST_LEAVES = 256
+"""Of a tree: a leaf's number is a byte."""
+
 
 class NotHeld(ValueError):
     """A model that these trees cannot mean."""
@@ -37,30 +40,34 @@ class Node:
 @dataclass(frozen=True)
 class Tree:
     nodes: tuple[Node, ...]
-    """Those at which a missing value goes right come first."""
     leaves: tuple[float, ...]
 
 
-def trees_of(text: str) -> tuple[Tree, ...]:
-    """The trees in their order; NotHeld for what they cannot mean."""
+@dataclass(frozen=True)
+class Forest:
+    """A model: the sum of its trees, in their order."""
+
+    trees: tuple[Tree, ...]
+    width: int
+    """How many features a row has."""
+    link: str
+    """How a score becomes a prediction: `logistic` or `identity`."""
+
+
+def forest_of(text: str) -> Forest:
+    """The model that the text tells; NotHeld for what these trees cannot mean."""
     header, *parts = text.split("\nTree=")
     fields = _fields(header)
     if fields.get("num_tree_per_iteration") != "1" or "average_output" in header.split("\n"):
         raise NotHeld("the model has several classes or averages its trees, must be one sum of trees.")
-    return tuple(_tree(_fields(part.partition("\n\n")[0])) for part in parts)
-
-
-def link_of(text: str) -> str:
-    """`logistic` or `identity`; NotHeld for an objective whose link is another."""
-    objective = _fields(text.partition("\nTree=")[0]).get("objective", "")
+    objective = fields.get("objective", "")
     if objective not in LINKS:
         raise NotHeld(f"the objective is {objective!r}, must be one of {', '.join(LINKS)}.")
-    return LINKS[objective]
-
-
-def width_of(text: str) -> int:
-    """How many features a row has."""
-    return int(_fields(text.partition("\nTree=")[0])["max_feature_idx"]) + 1
+    trees = tuple(_tree(_fields(part.partition("\n\n")[0])) for part in parts)
+    widest = max((len(tree.leaves) for tree in trees), default=1)
+    if widest > MOST_LEAVES:
+        raise NotHeld(f"a tree has {widest} leaves, must have at most {MOST_LEAVES}.")
+    return Forest(trees, int(fields["max_feature_idx"]) + 1, LINKS[objective])
 
 
 def _fields(lines: str) -> dict[str, str]:
@@ -77,8 +84,8 @@ def _tree(fields: Mapping[str, str]) -> Tree:
     spans: dict[int, tuple[int, int]] = {}
     leaves = list(_leaves(children, spans))
     columns = (_ints(fields["split_feature"]), fields["threshold"].split(), _ints(fields["decision_type"]))
-    nodes = [_node(*told, spans[place]) for place, told in enumerate(zip(*columns, strict=True))]
-    return Tree(tuple(sorted(nodes, key=lambda node: node.nan_left)), tuple(values[leaf] for leaf in leaves))
+    nodes = tuple(_node(*told, spans[place]) for place, told in enumerate(zip(*columns, strict=True)))
+    return Tree(nodes, tuple(values[leaf] for leaf in leaves))
 
 
 def _ints(numbers: str) -> list[int]:

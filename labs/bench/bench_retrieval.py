@@ -111,7 +111,7 @@ def vectors_and_queries(run: Run) -> tuple[Floats, Floats]:
     feed, state = offline(run.places, release_of(run.places), log.end_us())
     vectors = [_vector(feed, state.query(person, 0, log.end_us())) for person in people_of(run, QUERIES)]
     towers = next(source for source in feed.sources if isinstance(source, TwoTower))
-    return towers.index.vectors, np.stack(vectors)
+    return towers.looks.index.vectors, np.stack(vectors)
 
 
 def _vector(feed: Feed, query: Query) -> Floats:

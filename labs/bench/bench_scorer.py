@@ -1,7 +1,7 @@
 """How fast is the scorer? Bit vectors against `Booster.predict`: same heads and rows, in turns, one thread.
 
 The champion's own heads over the candidates of its own feed, then two models grown here on noise until every
-tree is full: the size the server is held to, and one with longer words. An answer that differs in one bit
+tree is full: the size the server is held to, and one with larger trees. An answer that differs in one bit
 would be no answer, so the largest difference is told first. The last table asks the kernel again with other
 numbers of rows at once.
 """
@@ -29,6 +29,7 @@ from labs.bench.latencies import latency, ratio_at_p50
 from labs.bench.verdicts import Verdict, exit_status, show
 
 if TYPE_CHECKING:
+    from serving.scales import Ranks
     from serving.tree_scorers import TreeScorer
 
 Matrix = npt.NDArray[np.float32]
@@ -42,7 +43,7 @@ JUDGED = "5 heads x 200 trees x 31 leaves"
 HEADS = 5
 GROWN_ON = 20_000
 """Rows of noise: enough that every tree finds its leaves."""
-BLOCKS = (32, 64, 96, 128, 168, 192, 250, 256, 500)
+BLOCKS = (64, 128, 192, 256, 320, 384, 512, 768, 1_024)
 TIMES_BAR, SAME_BAR = Bar(8.0), Bar(0.0, at_most=True)
 
 
@@ -55,8 +56,9 @@ class Model:
     rows: Matrix
 
     def ours(self) -> Scores:
-        """float64[heads, rows]: raw scores of the bit vectors."""
-        return np.array([each.raw(self.rows) for each in self.trees])
+        """float64[heads, rows]: raw scores of the bit vectors; as in a request, rows are ranked once."""
+        ranks = self.trees[0].scale.ranks(self.rows)
+        return np.array([each.sums(ranks, len(self.rows)) for each in self.trees])
 
     def theirs(self) -> Scores:
         """float64[heads, rows]: what LightGBM says."""
@@ -86,10 +88,13 @@ def model_of(texts: Sequence[str], rows: Matrix) -> Model:
     """Both scorers of these LightGBM texts; NotHeld if bit vectors cannot hold one."""
     import lightgbm
 
+    from serving.scales import Scale
     from serving.tree_scorers import TreeScorer
+    from serving.tree_texts import forest_of
 
-    boosters = [lightgbm.Booster(model_str=text) for text in texts]
-    return Model([TreeScorer.of(text) for text in texts], boosters, np.ascontiguousarray(rows))
+    forests = [forest_of(text) for text in texts]
+    scale, boosters = Scale.of(forests), [lightgbm.Booster(model_str=text) for text in texts]
+    return Model([TreeScorer.on(scale, each) for each in forests], boosters, np.ascontiguousarray(rows))
 
 
 def champions(places: Places) -> Model:
@@ -159,12 +164,11 @@ def kernel_of(block: int) -> Kernel:
     return made
 
 
-def scored_by(kernel: Kernel, block: int, trees: TreeScorer, rows: Matrix) -> Scores:
-    """What `TreeScorer.raw` does, by this kernel."""
-    found = np.zeros(len(rows), np.float64)
-    column, words = np.empty((rows.shape[1], block), np.float32), np.empty(block, trees.keeps.dtype)
-    kernel(rows, trees.starts, trees.nan_left, trees.features, trees.thresholds, trees.keeps,
-           trees.leaf_starts, trees.leaves, column, words, found)  # fmt: skip
+def scored_by(kernel: Kernel, ranks: Ranks, trees: TreeScorer, rows: int) -> Scores:
+    """What `TreeScorer.sums` does, by this kernel, for ranks in its blocks."""
+    found, (remain, ends) = np.zeros(rows, np.float64), np.empty((2, ranks.shape[-1]), np.uint8)
+    kernel(ranks, trees.bunches, trees.starts, trees.columns, trees.bars, trees.keeps,
+           trees.leaf_starts, trees.leaves, remain, ends, found)  # fmt: skip
     return found
 
 
@@ -173,7 +177,8 @@ def swept(model: Model, blocks: Sequence[int], turns: int) -> dict[int, list[flo
     kernels = {block: kernel_of(block) for block in blocks}
 
     def scores(block: int) -> Scores:
-        return np.array([scored_by(kernels[block], block, each, model.rows) for each in model.trees])
+        ranks = model.trees[0].scale.ranks(model.rows, block)
+        return np.array([scored_by(kernels[block], ranks, each, len(model.rows)) for each in model.trees])
 
     for block in blocks:
         np.testing.assert_array_equal(scores(block), model.ours())
@@ -206,7 +211,7 @@ def tell(found: dict[str, Compared], blocks: dict[int, list[float]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from serving.tree_scorers import BLOCK
+    from serving.scales import BLOCK
 
     arms = Table("heads", "ours ms", "LightGBM ms", "times faster at p50", "largest difference")
     for name, each in found.items():

@@ -34,6 +34,7 @@ from labs.bench.latencies import latency, ratio_at
 from labs.bench.servers import NeverReady, Server, running, settings_of
 from labs.bench.verdicts import Verdict
 from labs.bench.verdicts import show as show_verdicts
+from labs.bench.worker_scaling import worker_scaling
 
 SHARED = ("log", "features", "work", "registry")
 """Parts of a run both servers only read."""
@@ -196,6 +197,9 @@ def verdicts(figures: Mapping[str, Any]) -> list[Verdict]:
         Verdict("times faster than naive at p50", alone["times_faster_at_p50"]["value"], Bar(20.0)),
         Verdict("times faster than naive at p99", alone["times_faster_at_p99"]["value"], Bar(30.0)),
         Verdict("requests/s, four at once", together["requests_per_second"]["ours"], Bar(180.0)),
+        Verdict(
+            "two processes, times as many requests/s", figures["workers"]["times_more"]["value"], Bar(1.8)
+        ),
     ]
 
 
@@ -241,6 +245,12 @@ def parser(scale: str) -> argparse.ArgumentParser:
     )
     made.add_argument("--trees", type=int, default=TREES, help="trees per head (default %(default)s)")
     made.add_argument(
+        "--scaling-people",
+        type=int,
+        default=PEOPLE[scale] // 3,
+        help="how many of them ask one process and two in turns (default %(default)s)",
+    )
+    made.add_argument(
         "--seconds", type=float, default=240.0, help="the driving ends then, whatever was reached"
     )
     return made
@@ -258,8 +268,12 @@ def main(argv: Sequence[str]) -> int:
             enlarge(run.places, places, asked.videos, asked.trees, np.random.default_rng([run.seed, 42]))
             same = same_slates(places, run.seed, compared)
             print(f"same slates from the same chance: {same} of {len(compared)} people", flush=True)
+            copy = var / "workers" / run.places.root.name
+            shutil.copytree(places.root, copy, symlinks=True)
             with all_servers(run, var) as servers:
                 figures = measured(servers, people, asked)
+            scaling_people, rng = people[: asked.scaling_people], np.random.default_rng(1)
+            figures["workers"] = worker_scaling(run, copy.parent, scaling_people, rng)
     except (LookupError, NeverReady, Refused) as problem:
         notes = getattr(problem, "__notes__", [])
         print("\n".join([f"bench-serving: {problem.args[0]}", *notes]), file=sys.stderr)

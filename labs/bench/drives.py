@@ -63,7 +63,7 @@ def drive(arms: Sequence[Arm], people: Sequence[int], how: Drive) -> list[Timing
         for first in range(0, len(people), TURN):
             turn = people[first : first + TURN]
             for arm, mine, timings in zip(arms, clients, told, strict=True):
-                _take_turn(mine, turn[:: arm.every], timings)
+                take_turn(mine, turn[:: arm.every], timings)
             if time.monotonic() > how.deadline_s:
                 break
     return told
@@ -76,7 +76,8 @@ def warm_up(port: int, people: Sequence[int]) -> None:
             _serve_one(client, person, Timings())
 
 
-def _take_turn(clients: Sequence[Client], people: Sequence[int], into: Timings) -> None:
+def take_turn(clients: Sequence[Client], people: Sequence[int], into: Timings) -> None:
+    """These people, shared out among the clients, all of whom ask at once."""
     began = time.perf_counter()
     if len(clients) == 1:
         _serve_all(clients[0], people, into)

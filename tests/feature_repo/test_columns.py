@@ -13,13 +13,27 @@ import pytest
 from feature_repo.catalogue import FEATURES, STATS, VIEWS, feature_named
 from feature_repo.clock import DAY_US, HOUR_US, NEVER_US
 from feature_repo.context import context_columns, hour_of_day, is_weekend, user_tenure_days, video_age_hours
-from feature_repo.matrix import COLUMNS, assemble, matrix_hash
+from feature_repo.matrix import COLUMNS, ROWS, assemble, matrix_hash
 from feature_repo.videos import VideoCatalog
 from tests.feature_repo.builders import a_story, at
 
 
 def columns(**changes: object) -> dict[str, object]:
     return {**dict.fromkeys(COLUMNS, 0.0), **changes}
+
+
+@pytest.mark.parametrize("n", [0, 1, ROWS, ROWS + 1])
+def test_a_matrix_is_its_columns_bit_for_bit_however_many_rows(n: int) -> None:
+    rng = np.random.default_rng(3)
+    wide = rng.normal(size=(n, len(COLUMNS))).astype(np.float32)
+    told: dict[str, object] = dict(zip(COLUMNS, wide.T, strict=True))
+    told["surface"], told["is_weekend"] = rng.normal(size=n), rng.integers(0, 9, n)
+
+    found = assemble(told, n)
+
+    assert (found.shape, found.flags.c_contiguous) == ((n, len(COLUMNS)), True)
+    for place, name in enumerate(COLUMNS):
+        assert found[:, place].tobytes() == np.asarray(told[name], np.float32).tobytes(), name
 
 
 def test_no_feature_is_named_twice() -> None:

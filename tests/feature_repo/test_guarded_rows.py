@@ -27,7 +27,7 @@ def test_what_is_written_through_the_guard_is_what_the_store_has(tmp_path: Path)
     through = guarded(inner)
     row = (5).to_bytes(8, "little") + b"\x00" * 24
 
-    through.write("users", [b"key"], [row])
+    through.write([("users", [b"key"], [row])])
 
     assert through.fetch([("users", [b"key", b"other"])]) == inner.fetch([("users", [b"key", b"other"])])
     assert through.changed_since("users", 0) == inner.changed_since("users", 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import signal
 import sqlite3
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from feature_repo.journal import Acknowledged, ConflictingEvent, Journal, frame_of
 from feature_repo.log import EventLog
 from feature_repo.schemas import BadLog
-from tests.feature_repo.builders import a_story, watched_event
+from tests.feature_repo.builders import a_story, at, watched_event
 
 
 @pytest.fixture
@@ -62,6 +64,40 @@ def test_a_null_left_out_is_the_same_body(journal: Journal) -> None:
     without = {key: value for key, value in watched_event().items() if key != "duration_ms"}
 
     assert journal.append([without]) == Acknowledged(0, 1)
+
+
+def test_a_body_is_the_same_whatever_the_order_of_its_keys(journal: Journal) -> None:
+    journal.append([watched_event()])
+
+    assert journal.append([dict(reversed(watched_event().items()))]) == Acknowledged(0, 1)
+
+
+def test_what_is_read_is_what_was_told_nulls_and_clock_included(journal: Journal) -> None:
+    told = [watched_event("w1", duration_ms=None), watched_event("w2", known_time_us=at(hours=9))]
+    journal.append(told)
+
+    assert [row.event for row in journal.events()] == told
+
+
+def test_a_retry_of_what_an_older_journal_holds_is_known(tmp_path: Path) -> None:
+    """Bodies once stood there as they were told; the hash has always been of the sorted body alone."""
+    told = watched_event(duration_ms=None)
+    said = {key: told[key] for key in sorted(told) if key not in ("known_time_us", "duration_ms")}
+    hashed = hashlib.sha256(json.dumps(said, separators=(",", ":")).encode()).hexdigest()
+    journal = Journal(tmp_path / "j.db")
+    with sqlite3.connect(tmp_path / "j.db") as older:
+        row = (told["event_id"], hashed, json.dumps(told))
+        older.execute("insert into events (event_id, body_hash, body) values (?, ?, ?)", row)
+
+    assert journal.append([watched_event(duration_ms=None, known_time_us=at(hours=9))]) == Acknowledged(0, 1)
+    assert [row.event for row in journal.events()] == [told]
+
+
+def test_a_batch_of_new_and_repeated_events_tells_how_many_of_each(journal: Journal) -> None:
+    journal.append([watched_event("w1"), watched_event("w2")])
+
+    assert journal.append([watched_event(f"w{n}") for n in (3, 1, 4, 2, 3)]) == Acknowledged(2, 3)
+    assert [row.event["event_id"] for row in journal.events()] == ["w1", "w2", "w3", "w4"]
 
 
 def test_events_are_read_after_a_number_in_order_of_arrival(journal: Journal) -> None:

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from feature_repo.clock import DAY_US, HOUR_US
 from feature_repo.labels import (
     LABELS,
+    LONG_WATCH_MS,
     WINDOWS_US,
     DurationQuantiles,
     Events,
     events_between,
+    is_long,
     labels,
     learnable,
     with_watch_quantile,
@@ -93,6 +95,19 @@ def test_a_long_watch_is_18_seconds_or_the_whole_video(
     story.swipes(1, 10, at(), watched_ms, duration_ms)
 
     assert labels_of(story)["long_watch"].to_list() == [is_long]
+
+
+@given(st.integers(0, 40_000), st.integers(0, 40_000))
+def test_a_long_watch_is_the_same_for_expressions_arrays_and_numbers(watched_ms: int, length_ms: int) -> None:
+    table = pl.DataFrame({"watched": [watched_ms], "length": [length_ms]})
+
+    found = (
+        table.select(is_long(pl.col("watched"), pl.col("length"))).item(),
+        is_long(np.array([watched_ms]), np.array([length_ms]))[0],
+        is_long(watched_ms, length_ms),
+    )
+
+    assert found == (watched_ms >= min(LONG_WATCH_MS, length_ms),) * 3
 
 
 def a_swipe_followed_after(delay_us: int, known_us: int | None = None) -> Story:

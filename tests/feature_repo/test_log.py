@@ -86,6 +86,16 @@ def test_parts_that_overlap_in_time_are_read_in_one_order(tmp_path: Path) -> Non
     assert log.read("watched").equals(frame.sort("event_time", "event_id"))
 
 
+def test_events_of_one_moment_are_read_by_their_names(tmp_path: Path) -> None:
+    log, frame = EventLog(tmp_path), a_story().frame("watched")
+    tied = frame.with_columns(event_time=pl.lit(frame["event_time"].min()))
+    log.append("watched", tied.tail(3), "first")
+    log.append("watched", tied.head(3), "second")
+
+    videos = tied.sort("event_id")["video_id"]
+    assert log.read("watched", columns=["video_id"])["video_id"].equals(videos)
+
+
 def test_late_rows_are_counted(tmp_path: Path) -> None:
     assert a_story().log(tmp_path).audit("watched").late == 1
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from feature_repo.catalogue import CREATOR_STATS, USER_TOPIC_STATS, VIDEO_STATS, VIEWS
 from feature_repo.clock import DAY_US, HOUR_US, INSTANT
@@ -15,6 +18,8 @@ from feature_repo.log import EventLog
 from feature_repo.materialization import materialize, newest, read_loaded, write_online
 from feature_repo.online import MirrorReader, OnlineUsers, VideoMirror
 from feature_repo.online_writer import OnlineWriter
+from feature_repo.packed_rows import Keys, Rows, Schema
+from feature_repo.packed_tables import PackedTables
 from feature_repo.places import Places
 from feature_repo.steps import write_steps
 from feature_repo.store import open_tables, training_features
@@ -66,6 +71,17 @@ def served_at(places: Places, moment: int, stream: FeatureStream | None = None) 
         known = [np.where(topics >= 0, matrix[topics, place], feature.default) for _, matrix in people]
         columns[feature.name] = np.concatenate(known)
     return columns
+
+
+def a_reader(tables: PackedTables) -> MirrorReader:
+    """Of every video, made by two creators in turn."""
+    return MirrorReader(tables, list(VIDEOS), [video % 2 for video in VIDEOS])
+
+
+def assert_same(found: VideoMirror, expected: VideoMirror) -> None:
+    assert found.columns.keys() == expected.columns.keys()
+    for name, column in expected.columns.items():
+        np.testing.assert_array_equal(found.columns[name], column, name)
 
 
 def assert_served_as_joined(joined: pl.DataFrame, served: dict[str, np.ndarray]) -> None:
@@ -172,6 +188,73 @@ def test_the_next_mirror_has_what_was_written_and_the_one_before_stays_as_it_was
     assert (after.columns["video_impressions_24h"] == 0).all()
     for name, column in kept.items():
         np.testing.assert_array_equal(before.columns[name], column, name)
+
+
+@pytest.mark.parametrize("later_us", LATER)
+def test_a_mirror_made_from_the_one_before_is_the_mirror_read_anew(
+    tmp_path: Path, busy: Story, later_us: int
+) -> None:
+    places = Places(tmp_path)
+    log = busy.log(places.log)
+    write_steps(log, places.features, LAST)
+    materialize(places, LAST)
+    reader = a_reader(open_tables(places))
+    reader.read(LAST)
+
+    expired = reader.read(LAST + later_us)  # nothing was written
+    assert_same(expired, a_reader(open_tables(places)).read(LAST + later_us))
+    OnlineWriter.from_log(places, log, LAST).write_changes(LAST + later_us)
+
+    assert_same(reader.read(LAST + later_us), a_reader(open_tables(places)).read(LAST + later_us))
+
+
+def test_what_was_heard_before_the_store_failed_is_told_by_the_next_mirror(loaded: Places) -> None:
+    tables = open_tables(loaded)
+    reader, asked = a_reader(tables), tables.changed_since
+
+    def gone_for_creators(schema: Schema, version: int) -> tuple[Keys, Rows, int]:
+        if schema.view == CREATOR_STATS.name:
+            raise OSError("gone")
+        return asked(schema, version)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "changed_since", gone_for_creators)
+        with pytest.raises(OSError, match="gone"):
+            reader.read(LAST)
+
+    assert_same(reader.read(LAST), a_reader(open_tables(loaded)).read(LAST))
+
+
+def test_columns_put_in_the_place_of_a_mirrors_own_are_what_it_tells(loaded: Places) -> None:
+    found = a_reader(open_tables(loaded)).read(LAST)
+    doubled = {**found.columns, "video_impressions_7d": found.columns["video_impressions_7d"] * 2}
+
+    rows = np.array([2, -1])
+    told, before = replace(found, columns=doubled).take(rows), found.take(rows)
+
+    assert told["video_impressions_7d"].tolist() == [2 * before["video_impressions_7d"][0], 0.0]
+    assert before["video_impressions_7d"][0] > 0
+    for name in before.keys() - {"video_impressions_7d"}:
+        np.testing.assert_array_equal(told[name], before[name], name)
+
+
+def test_only_the_columns_named_are_taken_and_in_that_order(loaded: Places) -> None:
+    found = a_reader(open_tables(loaded)).read(LAST)
+
+    taken = found.take(np.array([3]), ["creator_uploads_7d", "video_uploaded_us"])
+
+    assert list(taken) == ["creator_uploads_7d", "video_uploaded_us"]
+    assert taken["video_uploaded_us"].tolist() == [found.columns["video_uploaded_us"][3]]
+
+
+@given(st.lists(st.tuples(st.integers(-2, 12), st.integers(-3, 12)), max_size=6))
+def test_a_guess_never_changes_which_rows_are_found(asked: list[tuple[int, int]]) -> None:
+    mirror = VideoMirror(np.array([1, 2, 5, 9]), {}, LAST)
+    ids, guesses = np.array(asked, np.int64).reshape(-1, 2).T
+    rows = mirror.rows_of(ids)
+
+    assert mirror.rows_of(ids, guesses).tolist() == rows.tolist()
+    assert mirror.rows_of(ids, rows).tolist() == rows.tolist()
 
 
 def test_an_older_value_never_replaces_a_newer_one(loaded: Places) -> None:

@@ -53,11 +53,11 @@ class OftenGone:
     def __init__(self, tables: PackedTables, gone: int) -> None:
         self._tables, self.gone = tables, gone
 
-    def write(self, schema: Schema, keys: Any, rows: Rows) -> int:
+    def write_many(self, told: Sequence[tuple[Schema, Any, Rows]]) -> int:
         if self.gone:
             self.gone -= 1
             raise OSError("the store is gone")
-        return self._tables.write(schema, keys, rows)
+        return self._tables.write_many(told)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tables, name)
@@ -159,6 +159,22 @@ def test_what_the_log_heard_after_the_store_was_loaded_is_written_too(
     writer.write_changes(CUT)
 
     assert_stored_as_joined(writer, features, CUT)
+
+
+def test_changes_written_after_later_events_were_heard_are_still_of_their_moment(
+    tmp_path: Path, story: Story, features: Path
+) -> None:
+    writer = a_writer(story, tmp_path)
+    absorb_one_by_one(writer, heard_between(story, CUT, MOMENTS[1]))
+    changes = writer.changes(MOMENTS[1])
+    absorb_one_by_one(writer, heard_between(story, MOMENTS[1], MOMENTS[3]))
+
+    writer.write(changes)
+
+    for view in (VIDEO_STATS, CREATOR_STATS):
+        assert stored_at(writer.tables, view, MOMENTS[1]) == joined_at(features, view, MOMENTS[1])
+    writer.write_changes(MOMENTS[3])
+    assert_stored_as_joined(writer, features, MOMENTS[3])
 
 
 def test_what_did_not_change_is_not_written_again(tmp_path: Path, story: Story) -> None:
@@ -296,7 +312,7 @@ def test_events_that_count_for_nothing_make_no_table() -> None:
     tables = tables_of([event for kind in story.events.values() for event in kind])
 
     assert sorted(tables) == ["served", "watched"]
-    assert tables["served"].columns == ["impression_id", "video_id"]
+    assert list(tables["served"]) == ["impression_id", "video_id"]
 
 
 def test_the_views_written_at_once_are_peoples() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo.orders import in_order, numbered
+from feature_repo.orders import ascending, in_order, numbered, paired
 
 near = st.integers(-9, 9)
 far = st.integers(-(2**62), 2**62 - 1)
@@ -40,3 +40,19 @@ def test_keys_are_numbered_as_sorting_them_would(told: list[int]) -> None:
     wanted, places = np.unique(keys, return_inverse=True)
     assert (distinct.tolist(), codes.tolist()) == (wanted.tolist(), places.tolist())
     assert distinct.dtype == codes.dtype == np.int64
+
+
+@given(st.lists(near, max_size=60) | st.lists(near | far, max_size=60))
+def test_ascending_rows_are_those_of_a_stable_sort(told: list[int]) -> None:
+    numbers = np.asarray(told, np.int64)
+
+    assert ascending(numbers).tolist() == np.argsort(numbers, kind="stable").tolist()
+
+
+@given(
+    st.lists(st.tuples(near, near), max_size=60) | st.lists(st.tuples(near | far, near | far), max_size=60)
+)
+def test_pairs_are_sorted_as_tuples_are(told: list[tuple[int, int]]) -> None:
+    first, second = np.asarray(told, np.int64).reshape(-1, 2).T
+
+    assert list(zip(*(each.tolist() for each in paired(first, second)), strict=True)) == sorted(told)

@@ -81,6 +81,13 @@ def test_a_key_of_text_is_refused_by_the_door_of_arrays() -> None:
         decode_keys(VIDEO, [serialize_entity_key(feasts, entity_key_serialization_version=3)])
 
 
+@given(st.lists(st.tuples(INT64, INT64), max_size=5))
+def test_keys_are_the_same_bytes_one_by_one_and_together(pairs: list[tuple[int, int]]) -> None:
+    together = encode_keys(PAIR, np.array(pairs, np.int64).reshape(-1, 2))
+
+    assert together == [encode_keys(PAIR, [pair])[0] for pair in pairs]
+
+
 def test_keys_of_another_width_are_refused() -> None:
     with pytest.raises(ValueError, match=r"shape \(3,\), must be \(n, 2\): user_id, topic"):
         encode_keys(PAIR, [1, 2, 3])

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,6 +116,22 @@ def test_several_views_are_read_in_one_trip(tables: PackedTables) -> None:
     assert len(none) == 0
 
 
+@pytest.mark.parametrize("few", [0, 6, 64])
+def test_many_keys_are_read_as_few_are(
+    tables: PackedTables, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    tables.write(VIDEO, [1, 2, 3], video_rows([5, 6, 7], [10, 20, 30]))
+    tables.write(PAIR, [[1, 2]], rows_of_columns(PAIR, {"taste": [0.5]}, [9]))
+    monkeypatch.setattr("feature_repo.packed_sqlite.FEW", few)
+    asks: list[tuple[Schema, Any]] = [(VIDEO, [3, 9, 3]), (PAIR, np.zeros((0, 2))), (VIDEO, [1])]
+    asks += [(PAIR, [[1, 2], [2, 1]])]
+
+    found = tables.read_many(asks)
+
+    assert [rows.since_us.tolist() for rows in found] == [[7, 0, 7], [], [5], [9, 0]]
+    assert found[0].values["clicks"].tolist() == [30, 0, 30]
+
+
 def test_more_keys_than_one_statement_binds_are_read(tables: PackedTables) -> None:
     tables.write(VIDEO, [3, 39_999], video_rows([1, 2]))
 
@@ -142,6 +159,27 @@ def test_projects_do_not_see_each_other(place: str) -> None:
 
     assert not other.read(VIDEO, [1]).found.any()
     assert other.newest_us(VIDEO) == 0
+
+
+def test_several_views_are_written_together_and_each_keeps_its_newest(tables: PackedTables) -> None:
+    tables.write(VIDEO, [1], video_rows([20], [3]))
+    tastes = rows_of_columns(PAIR, {"taste": [0.25, 0.5]}, [5, 6])
+
+    written = tables.write_many(
+        [(VIDEO, [1, 2], video_rows([10, 10], [7, 8])), (PAIR, [[7, 1], [7, 2]], tastes)]
+    )
+
+    assert written == 3
+    assert tables.read(VIDEO, [1, 2]).values["clicks"].tolist() == [3, 8]
+    assert tables.read(PAIR, [[7, 1], [7, 2]]).values["taste"].tolist() == [0.25, 0.5]
+    assert (tables.newest_us(VIDEO), tables.newest_us(PAIR)) == (20, 6)
+
+
+def test_a_batch_of_which_one_view_is_refused_writes_no_view(tables: PackedTables) -> None:
+    with pytest.raises(ValueError, match="2 keys and 1 rows"):
+        tables.write_many([(VIDEO, [1], video_rows([10])), (VIDEO, [1, 2], video_rows([10]))])
+
+    assert not tables.read(VIDEO, [1]).found.any()
 
 
 def test_what_one_opening_wrote_another_reads(place: str) -> None:

@@ -10,8 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_repo.events import KINDS
-from feature_repo.schemas import BadLog, refuse_bad_event, validated, without_repeats
-from tests.feature_repo.builders import a_story, watched_event
+from feature_repo.schemas import (
+    BadLog,
+    _is_plainly_good,
+    _value_rules,
+    refuse_bad_event,
+    validated,
+    without_repeats,
+)
+from tests.feature_repo.builders import a_story, at, watched_event
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -88,6 +95,40 @@ def test_an_event_that_breaks_a_rule_is_refused_by_column(changes: dict[str, Any
         refuse_bad_event(watched_event(**changes))
 
     assert refused.value.column == column
+
+
+REQUESTED = {
+    "kind": "requested",
+    "event_id": "requested/1",
+    **dict.fromkeys(("event_time_us", "known_time_us", "features_time_us"), at()),
+    **dict.fromkeys(("request_id", "user_id", "surface", "seed"), 1),
+    "limit": 10,
+    "explore": True,
+    **dict.fromkeys(("release_id", "degraded", "response_sha256"), ""),
+}
+TRUE = {**{kind: told for kind, told in a_story().events.items() if told}, "requested": [REQUESTED]}
+NUMBERS = (0, -1, 1, 63, 64, 2**15, 2**63 - 1, 2**63, 0.5, 1.5, float("nan"))
+ODD: tuple[Any, ...] = (None, True, "", "like", [], [0.5], *NUMBERS)
+
+
+@given(st.sampled_from(list(TRUE)), st.data())
+def test_the_short_way_lets_through_no_event_that_breaks_a_rule(kind: str, data: st.DataObject) -> None:
+    event = dict(data.draw(st.sampled_from(TRUE[kind])))
+    for key in data.draw(st.lists(st.sampled_from([*event, "mood"]), max_size=2)):
+        event[key] = data.draw(st.sampled_from(ODD))
+    for key in data.draw(st.lists(st.sampled_from(list(event)), max_size=1)):
+        del event[key]
+    known = event.keys() <= {"kind", *_value_rules(kind)} and event.get("kind") == kind
+
+    if _is_plainly_good(event):
+        assert known
+        for key, rule in _value_rules(kind).items():
+            rule.refuse_bad(event.get(key))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TRUE if kind not in ("reacted", "uploaded")])
+def test_true_events_whose_numbers_say_it_all_are_let_through_the_short_way(kind: str) -> None:
+    assert all(map(_is_plainly_good, TRUE[kind]))
 
 
 @given(st.lists(st.integers(0, 5), max_size=12))

@@ -15,6 +15,7 @@ from labs.bench.clients import Client, Refused
 from labs.bench.drives import Arm, Drive, drive, watched
 from labs.bench.latencies import latency, ratio_at_p50
 from labs.bench.servers import NeverReady, Server, running
+from labs.bench.worker_scaling import Turns, times_more
 
 FAKE = """
 import json, os
@@ -115,3 +116,21 @@ def test_stage_means_are_of_the_requests_between_two_readings() -> None:
     text = 'fourplanes_stage_ms_sum{stage="find"} 10.0\nfourplanes_stage_ms_count{stage="find"} 4.0\n'
 
     assert stage_means({"find": (4.0, 2.0)}, stages_of(text)) == {"find": pytest.approx(3.0)}
+
+
+def test_a_turn_of_several_clients_counts_what_was_answered_and_who_answered(server: Server) -> None:
+    turns = Turns()
+
+    turns.take(server, 2, range(1, 31))
+
+    assert turns.answered == [60]
+    assert sorted(turns.places) == [0] * 15 + [1] * 15
+    assert turns.per_second > 0
+
+
+def test_twice_as_many_answers_in_every_turn_are_two_times_more() -> None:
+    one, several = Turns([100, 120], [1.0, 1.5]), Turns([200, 240], [1.0, 1.5])
+
+    found = times_more(one, several, np.random.default_rng(0))
+
+    assert (found.low, found.value, found.high) == pytest.approx((2.0, 2.0, 2.0))

@@ -36,8 +36,9 @@ def test_a_scorer_of_other_leaves_is_told_by_how_much() -> None:
 @pytest.mark.parametrize("block", [48, 500])
 def test_the_kernel_says_the_same_whatever_the_number_of_rows_at_once(block: int) -> None:
     trees, kernel = SMALL.trees[0], kernel_of(block)
+    ranks = trees.scale.ranks(SMALL.rows, block)
 
-    assert scored_by(kernel, block, trees, SMALL.rows).tolist() == trees.raw(SMALL.rows).tolist()
+    assert scored_by(kernel, ranks, trees, len(SMALL.rows)).tolist() == trees.raw(SMALL.rows).tolist()
 
 
 def test_a_sweep_has_every_block_in_every_turn() -> None:

@@ -217,10 +217,10 @@ class ToldHead:
     def __init__(self, fails: bool = False) -> None:
         self.fails = fails
 
-    def predict(self, matrix: Any) -> Any:
+    def predict(self, rows: Any) -> Any:
         if self.fails:
             raise ValueError("the trees are broken")
-        return matrix[:, 0] / 100
+        return rows.matrix[:, 0] / 100
 
 
 def ranked_with(**heads: bool) -> Funnel:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 
-from serving.candidates import candidates, checked_mask
+from serving.candidates import NOBODY, Query, candidates, checked_mask
 
 
 def test_a_column_of_another_length_is_refused_by_its_name() -> None:
@@ -49,3 +51,20 @@ def test_rows_are_taken_in_the_order_asked() -> None:
 def test_a_filter_must_answer_one_bool_per_row(mask: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"filter ages answered .*, must be bool\[3\]"):
         checked_mask("ages", mask, 3)
+
+
+def test_learning_more_of_who_asks_changes_nothing_else_of_a_query() -> None:
+    query = Query(1, 2, 3, limit=4, seen=np.array([5, 6]), blocked=np.array([7]))
+    known = replace(NOBODY, vector=np.ones(2, np.float32))
+
+    told = query.of(known)
+
+    assert told.person is known
+    others = [each.name for each in fields(Query) if each.name != "person"]
+    assert all(getattr(told, name) is getattr(query, name) for name in others)
+    assert query.person is NOBODY
+
+
+def test_ids_of_a_query_that_are_not_ascending_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"query\.follows is not ascending"):
+        Query(1, 2, 3, follows=np.array([6, 5]))

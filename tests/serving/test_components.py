@@ -14,6 +14,7 @@ from serving.compose import compose
 from serving.filters import Eligible, NotBlocked, NotSeen
 from serving.hydrators import Catalogued
 from serving.index import VideoIndex
+from serving.looks import Looks
 from serving.sources import FollowedCreators, FreshUploads, SimilarToLastWatched, Trending, TwoTower
 from tests.serving.builders import NOW_US, a_catalog, a_query, a_release, a_world, uploads
 
@@ -72,13 +73,13 @@ def test_a_removed_video_that_sources_still_find_is_not_served() -> None:
 
 
 def test_two_towers_find_what_points_the_same_way() -> None:
-    found = TwoTower(INDEX, 2).find(a_query(person=a_person(EAST)))
+    found = TwoTower(Looks(INDEX), 2).find(a_query(person=a_person(EAST)))
 
     assert found.video_ids.tolist() == [0, 1]
 
 
 def test_without_a_vector_the_towers_find_nothing() -> None:
-    assert len(TwoTower(INDEX, 2).find(a_query()).video_ids) == 0
+    assert len(TwoTower(Looks(INDEX), 2).find(a_query()).video_ids) == 0
 
 
 @pytest.mark.parametrize(("shares", "nearest"), [([1.0, 1.0], 2), ([0.1, 1.0], 1), ([0.1, 0.1], None)])
@@ -90,7 +91,7 @@ def test_similar_starts_from_the_last_video_that_was_not_skipped(
         history=np.array([3, 0]), history_weights=np.array(shares, np.float32), seen=np.array([0, 3])
     )
 
-    found = SimilarToLastWatched(INDEX, 1).find(query).video_ids.tolist()
+    found = SimilarToLastWatched(Looks(INDEX), 1).find(query).video_ids.tolist()
 
     assert found == ([] if nearest is None else [nearest])
 
@@ -111,7 +112,7 @@ def test_fresh_uploads_are_young_and_best_fitting_first() -> None:
     catalog = a_catalog()
     vectors = np.zeros((len(catalog), 2), np.float32)
     vectors[2] = NORTH
-    source = FreshUploads(catalog, VideoIndex(catalog.video_ids, vectors), most=5, hours=13.0)
+    source = FreshUploads(catalog, Looks(VideoIndex(catalog.video_ids, vectors)), most=5, hours=13.0)
 
     assert source.find(a_query(person=a_person(NORTH))).video_ids.tolist() == [2, 3, 1, 0]
     assert source.find(a_query()).video_ids.tolist() == [0, 1, 2, 3]

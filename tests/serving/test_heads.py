@@ -10,7 +10,7 @@ import pytest
 
 from evaluation.ranking import auc
 from serving.calibrators import IDENTITY, Calibrator
-from serving.heads import Heads
+from serving.heads import Heads, Ranked
 from serving.values import Values, Weight
 
 
@@ -22,9 +22,9 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def a_booster() -> str:
+def a_booster(leaves: int = 4) -> str:
     matrix, labels = rows()
-    params = {"objective": "binary", "num_leaves": 4, "verbosity": -1, "num_threads": 1}
+    params = {"objective": "binary", "num_leaves": leaves, "verbosity": -1, "num_threads": 1}
     return str(lightgbm.train(params, lightgbm.Dataset(matrix, labels), 5).model_to_string())
 
 
@@ -38,6 +38,20 @@ def test_a_head_read_from_text_predicts_what_lightgbm_predicts() -> None:
     predicted = some_heads().predict(matrix)["like"]
 
     np.testing.assert_array_equal(predicted, lightgbm.Booster(model_str=a_booster()).predict(matrix))
+
+
+def test_heads_of_a_release_share_one_ranking_of_a_matrix() -> None:
+    texts, curve = {"like": a_booster(), "watch": a_booster(leaves=7)}, IDENTITY.as_json()
+    heads, ranked = Heads.from_texts(texts, {"like": curve, "watch": curve}), Ranked(rows()[0])
+    assert heads.by_name["like"].trees is not None
+    scale = heads.by_name["like"].trees.scale
+
+    assert ranked.on(scale) is ranked.on(scale)
+    for name, head in heads.by_name.items():
+        assert head.trees is not None
+        assert head.trees.scale is scale
+        alone = Heads.from_texts({name: texts[name]}, {name: curve})
+        assert head.predict(ranked).tolist() == alone.predict(ranked.matrix)[name].tolist()
 
 
 def test_unknown_features_are_answered() -> None:

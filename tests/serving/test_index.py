@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.index import SAMPLED, VideoIndex, largest
+from serving.index import PIECE, SAMPLED, VideoIndex, largest
 
 
 def an_index(vectors: list[list[float]]) -> VideoIndex:
@@ -22,13 +22,37 @@ def an_index(vectors: list[list[float]]) -> VideoIndex:
 )
 def test_search_agrees_with_sorting_everything(rows: list[list[float]], k: int) -> None:
     index, vector = an_index(rows), np.array([1, 0.5], np.float32)
-    scores = index.vectors @ vector
+    scores = index.vectors @ vector  # small whole and half numbers: exact in any order
     by_hand = sorted(range(len(rows)), key=lambda row: (-scores[row], row))[:k]
 
     ids, found = index.search(vector, k)
 
     assert ids.tolist() == [10 * row for row in by_hand]
     assert found.tolist() == [scores[row] for row in by_hand]
+
+
+@given(st.integers(0, 3 * PIECE), st.integers(1, 9), st.integers(0, 2), st.integers(0, 9))
+@settings(max_examples=20, deadline=None)
+def test_a_score_is_the_sum_in_the_order_of_the_dimensions(n: int, size: int, asked: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors, wanted = rng.normal(size=(n, size)).astype(np.float32), np.zeros((asked, n), np.float32)
+    points = rng.normal(size=(asked, size)).astype(np.float32)
+    for dimension in range(size):
+        wanted += points[:, dimension, None] * vectors[:, dimension]
+
+    assert VideoIndex(np.arange(n), vectors).scores(points).tolist() == wanted.tolist()
+
+
+def test_scores_that_were_told_are_not_asked_again() -> None:
+    index = an_index([[1, 0], [0, 1]])
+
+    ids, scores = index.search(np.array([1, 0], np.float32), 1, np.array([2, 3], np.float32))
+
+    assert (ids.tolist(), scores.tolist()) == ([10], [3])
+
+
+def test_zeros_of_both_signs_are_one_score() -> None:
+    assert largest(np.array([-0.0, 0.0, -1.0, -0.0], np.float32), 4).tolist() == [0, 1, 3, 2]
 
 
 def test_equal_scores_go_to_the_smaller_id() -> None:

@@ -13,6 +13,7 @@ from feature_repo.journal import ConflictingEvent, Journal, frame_of
 from feature_repo.log import EventLog
 from feature_repo.matrix import COLUMNS
 from feature_repo.places import Places
+from feature_repo.read_ahead import read_ahead
 from feature_repo.schemas import validated
 from serving import registry
 from serving.champions import NoRelease
@@ -227,3 +228,16 @@ def test_a_server_started_before_any_log_serves_as_one_started_after(places: Pla
     assert early.clock() >= NOW_US
     assert early.state.query(3, 1, early.clock()).seen.tolist() == [3, 4]
     assert len(early.feed(3, limit=4).funnel.slate) == 4
+
+
+def test_a_server_whose_log_was_read_ahead_remembers_what_the_log_holds(places: Places) -> None:
+    a_log(places.log)
+    ahead = Live(places, lambda now_us, _: a_world(now_us=now_us), log=read_ahead(places.log))
+    plain = a_live(places)
+
+    asked = [
+        [live.state.query(user, 1, NOW_US).seen.tolist() for user in range(9)] for live in (ahead, plain)
+    ]
+    assert asked[0] == asked[1]
+    assert any(asked[0])
+    assert ahead.clock() >= NOW_US

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +29,7 @@ from serving.clocks import WorldClock
 from serving.compose import World, world_at
 from serving.live import Live
 from serving.readers import Users
+from serving.replies import Answer
 from tests.serving.builders import NOW_US, ManualTime, a_live, a_log, a_watch
 
 TOPICS = range(4)
@@ -182,6 +185,25 @@ def test_freshening_gives_a_newer_mirror_with_what_was_acknowledged(live: Live) 
     name = "video_impressions_1h"
     assert of_video(new, 30, name) == of_video(old, 30, name) + 1
     assert live.champion.now.version == before.version
+
+
+def test_people_are_served_while_the_videos_features_are_written(live: Live) -> None:
+    watch(live, 3, 30)
+    written, answers = live.features.tables.write_many, list[Answer]()
+    with ThreadPoolExecutor(1) as others:
+
+        def asked_meanwhile(*told: Any) -> int:
+            if not answers:
+                answers.append(others.submit(live.feed, 4).result(timeout=60))
+            return written(*told)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(live.features.tables, "write_many", asked_meanwhile)
+            live.freshen()
+
+    served_us, mirror = answers[0].funnel.query.now_us, live.champion.now.world.mirror
+    assert served_us > mirror.read_at_us
+    assert of_video(mirror, 30, "video_impressions_1h") == 1
 
 
 def test_freshening_takes_from_the_mirror_what_left_its_window(live: Live, time: ManualTime) -> None:

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.calibrators import IDENTITY
-from serving.heads import head_from
-from serving.tree_scorers import BLOCK, TreeScorer
+from serving.heads import Heads
+from serving.scales import BLOCK
+from serving.tree_scorers import TreeScorer
 from serving.tree_texts import NotHeld
 
 COLUMNS = 5
@@ -43,7 +44,7 @@ def a_booster(
     return lightgbm.train(how, table, 12)
 
 
-@given(st.integers(0, 3 * BLOCK), st.integers(2, 64), st.sampled_from([0.0, 0.2]), st.integers(0, 9))
+@given(st.integers(0, 3 * BLOCK), st.integers(2, 256), st.sampled_from([0.0, 0.2]), st.integers(0, 9))
 @settings(max_examples=40, deadline=None)
 def test_scores_are_lightgbms_to_the_last_bit(n: int, leaves: int, missing: float, seed: int) -> None:
     booster, matrix = a_booster(leaves, missing), rows(n, seed, 0.3)
@@ -72,6 +73,18 @@ def test_infinite_values_end_in_the_outermost_leaves() -> None:
     np.testing.assert_array_equal(found, booster.predict(matrix, raw_score=True))
 
 
+def test_more_thresholds_than_a_byte_counts_are_ranked_in_two() -> None:
+    matrix = np.random.default_rng(8).normal(size=(4_000, COLUMNS)).astype(np.float32)
+    how = {"objective": "regression", "max_bin": 2_000, "num_leaves": 200, "min_data_in_leaf": 1}
+    table = lightgbm.Dataset(matrix, np.sin(9 * matrix[:, 0]) + matrix[:, 1])
+    booster = lightgbm.train({**how, "verbosity": -1, "num_threads": 1}, table, 12)
+
+    scorer = TreeScorer.of(booster.model_to_string())
+
+    assert scorer.bars.itemsize == 2
+    np.testing.assert_array_equal(scorer.raw(matrix), booster.predict(matrix, raw_score=True))
+
+
 def test_a_tree_that_never_splits_is_its_one_leaf() -> None:
     booster = a_booster(min_data_in_leaf=10_000)
 
@@ -81,15 +94,9 @@ def test_a_tree_that_never_splits_is_its_one_leaf() -> None:
 
 
 def test_rows_shared_among_threads_have_the_scores_of_one() -> None:
-    trees, matrix = TreeScorer.of(a_booster().model_to_string()), rows(501, 6)
+    trees, matrix = TreeScorer.of(a_booster().model_to_string()), rows(3 * BLOCK + 1, 6)
 
     assert trees.raw(matrix, threads=3).tolist() == trees.raw(matrix).tolist()
-
-
-def test_up_to_32_leaves_fit_words_of_32_bits() -> None:
-    narrow, wide = (TreeScorer.of(a_booster(leaves).model_to_string()) for leaves in (32, 33))
-
-    assert (narrow.keeps.itemsize, wide.keeps.itemsize) == (4, 8)
 
 
 def test_a_matrix_of_another_width_is_refused() -> None:
@@ -98,7 +105,7 @@ def test_a_matrix_of_another_width_is_refused() -> None:
 
 
 REFUSED: dict[str, dict[str, Any]] = {
-    "at most 64": {"leaves": 65},
+    "at most 256": {"leaves": 257},
     "numerical splits only": {"kinds": 2},
     "linear leaves": {"linear_tree": True, "missing": 0.0},
     "NaN for missing": {"zero_as_missing": True},
@@ -108,12 +115,13 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("says", REFUSED)
-def test_what_a_word_cannot_hold_is_refused_and_scored_by_lightgbm(says: str) -> None:
+def test_what_bytes_cannot_hold_is_refused_and_scored_by_lightgbm(says: str) -> None:
     booster, matrix = a_booster(**REFUSED[says]), rows(200, 7)
 
     with pytest.raises(NotHeld, match=says):
         TreeScorer.of(booster.model_to_string())
-    head = head_from(booster.model_to_string(), IDENTITY)
+    heads = Heads.from_texts({"like": booster.model_to_string()}, {"like": IDENTITY.as_json()})
+    head = heads.by_name["like"]
 
     assert head.trees is None
     np.testing.assert_array_equal(head.raw(matrix), booster.predict(matrix))
