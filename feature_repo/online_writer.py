@@ -40,6 +40,9 @@ class Changes:
     keys: Mapping[str, Ints]
 
 
+NO_CHANGES = Changes(0, {})
+
+
 def _nothing_due() -> dict[str, set[int]]:
     return {view.name: set() for view in STATS}
 
@@ -75,12 +78,12 @@ class OnlineWriter:
         tables = tables_of(events)
         return self.stream.update(tables) if tables else None
 
-    def absorb(self, events: Sequence[Mapping[str, Any]], now_us: int) -> None:
-        """Count events that just became known, and write what they say of people."""
+    def absorb(self, events: Sequence[Mapping[str, Any]], now_us: int) -> Changes:
+        """Count events that just became known; what they change of people, for `write_together`."""
         facts = self.hear(events)
         if facts is None:
-            return
-        self._write_together({view.name: keys_of(facts, view) for view in AT_ONCE}, now_us)
+            return Changes(now_us, {})
+        return Changes(now_us, {view.name: keys_of(facts, view) for view in AT_ONCE})
 
     def changes(self, now_us: int) -> Changes:
         """What changed since this was last asked, by events or by windows moving on, and what the store did
@@ -95,7 +98,8 @@ class OnlineWriter:
         """Bring the store to the moment of these changes; how many rows. Needs no lock: what is heard
         meanwhile is known later, so it changes no value of that moment.
         """
-        return sum(self._write_together({name: keys}, changes.now_us) for name, keys in changes.keys.items())
+        views = (Changes(changes.now_us, {name: keys}) for name, keys in changes.keys.items())
+        return sum(map(self.write_together, views))
 
     def write_changes(self, now_us: int) -> int:
         """Write what changed since the last time; how many rows."""
@@ -105,13 +109,13 @@ class OnlineWriter:
         """Know the videos that reached the log by another door than the server's."""
         self.stream.catch_up(log.read("uploaded", known_before_us=now_us, columns=TOLD["uploaded"]))
 
-    def _write_together(self, keys: Mapping[str, Ints], now_us: int) -> int:
-        """Write these keys by view in one batch; how many rows."""
-        asked = {name: mine for name, mine in keys.items() if len(mine)}
+    def write_together(self, changes: Changes) -> int:
+        """The same in one batch: whoever reads the store sees all of it or nothing."""
+        asked = {name: mine for name, mine in changes.keys.items() if len(mine)}
         if not asked:
             return 0
         rows = sum(map(len, asked.values()))
-        batch = [self._rows(view_named(name), mine, now_us) for name, mine in asked.items()]
+        batch = [self._rows(view_named(name), mine, changes.now_us) for name, mine in asked.items()]
         try:
             with self._storing:
                 self.tables.write_many(batch)

@@ -25,8 +25,8 @@ from feature_repo.log import EventLog
 from feature_repo.orders import ascending
 from feature_repo.windows import Floats, counts_in, formula, sums_now
 
-ROOM = 1 << 16
-"""Facts there is room for when the log's are first appended to."""
+ROOM = 1 << 21
+"""Facts there is room for behind the log's: the system gives memory only for those that are written."""
 _WINDOWS = tuple(sorted({window for view in STATS for window in view.windows_us}))
 
 
@@ -44,6 +44,7 @@ class FeatureStream:
 
     def __init__(self, facts: Facts, known: Known, told_us: int) -> None:
         self._known, self._facts = known, _Growing(facts)
+        self._facts.make_room()  # now, or the first event would wait for it
         with ThreadPoolExecutor(2) as pool:  # sorting lets another thread sort meanwhile
             indexes = pool.map(partial(_Index, facts), STATS)
             self._indexes = {view.name: index for view, index in zip(STATS, indexes, strict=True)}
@@ -158,11 +159,16 @@ class _Growing:
     def fork(self) -> _Growing:
         return _Growing(self.part)
 
+    def make_room(self, facts: int = ROOM) -> None:
+        """For so many behind the log's, and at least ROOM."""
+        self._all = _with_room(self.part, self._first + max(ROOM, facts))
+        self.part = self._all.take(slice(0, self.n))
+
     def append(self, more: Facts) -> int:
         """Add facts; the row of the first of them."""
         first, end = self.n, self.n + len(more)
         if end > len(self._all):
-            self._all = _with_room(self.part, self._first + max(ROOM, 2 * (end - self._first)))
+            self.make_room(2 * (end - self._first))
         for each in fields(Facts):
             getattr(self._all, each.name)[first:end] = getattr(more, each.name)
         self.n, self.part = end, self._all.take(slice(0, end))

@@ -34,6 +34,8 @@ log = logging.getLogger("serving.app")
 
 FOLLOW_EVERY_S = 0.5
 TELL_EVERY_S = 5.0
+RENEWING_SHARE = 0.1
+"""Of the time may go into renewing the videos' features: where much happens they are a little older."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +91,16 @@ async def _follow(live: Live, places: Places, announce: Callable[[], None], stop
     """Twice a second: is another release champion, and which features changed? Every few seconds: tell our
     health. No failure ends it.
     """
-    told, first = 0.0, True
+    told, renew_at_s, first = 0.0, 0.0, True
     while not stopping.is_set():
         swapped = await asyncio.to_thread(_survived, live.follow)
         if swapped or first:
             _settle(first)
             announce()
         first = False
-        await asyncio.to_thread(_survived, live.freshen)
+        if (began_s := time.monotonic()) >= renew_at_s:
+            await asyncio.to_thread(_survived, live.freshen)
+            renew_at_s = began_s + (time.monotonic() - began_s) / RENEWING_SHARE
         if time.monotonic() - told > TELL_EVERY_S:
             await asyncio.to_thread(_survived, partial(tell_health, live, places))
             told = time.monotonic()

@@ -23,7 +23,7 @@ from feature_repo.events import impression_id
 from feature_repo.guarded_rows import GuardedRows
 from feature_repo.journal import Acknowledged, ConflictingEvent, Journal
 from feature_repo.log import EventLog
-from feature_repo.online_writer import OnlineWriter
+from feature_repo.online_writer import NO_CHANGES, Changes, OnlineWriter
 from feature_repo.places import Places
 from feature_repo.streams import FeatureStream
 from feature_repo.videos import VideoCatalog
@@ -145,7 +145,13 @@ class Live:
             return self._read_world(now_us, self.features.stream)
 
     def feed(self, user_id: int, limit: int = 10, surface: int = 0, explore: bool = True) -> Answer:
-        """A slate, after its impressions were logged durably with features and propensities as served."""
+        """A slate, counted."""
+        answer = self.answer(user_id, limit, surface, explore)
+        self.count(answer)
+        return answer
+
+    def answer(self, user_id: int, limit: int = 10, surface: int = 0, explore: bool = True) -> Answer:
+        """A slate, after its impressions were logged with features and propensities as served."""
         arms = self.trials.arms(user_id)
         with self._knowing:  # nothing becomes known between the moment and what is remembered at it
             self._hear()
@@ -157,13 +163,18 @@ class Live:
         if self._stale:
             funnel = replace(funnel, degraded=(*funnel.degraded, *self._stale))
         answer, journal_ms = self._logged(Answer(funnel, serving, cold))
-        funnel = replace(answer.funnel, ms={**funnel.ms, "journal": journal_ms})
+        answer = answer.after("journal", journal_ms)
         mirror = serving.world.mirror
-        self.explanations.keep(funnel, Origin(serving.release, serving.models, self._seed, mirror.read_at_us))
-        self.meters.ranked(funnel.ms, funnel.degraded, funnel.unscored, cold)
+        origin = Origin(serving.release, serving.models, self._seed, mirror.read_at_us)
+        self.explanations.keep(answer.funnel, origin)
+        return answer
+
+    def count(self, answer: Answer) -> None:
+        """What the meters learn of a slate; nobody needs to wait for it."""
+        funnel = answer.funnel
+        self.meters.ranked(funnel.ms, funnel.degraded, funnel.unscored, answer.cold_start)
         if "features" in funnel.scored and funnel.scored["features"].ndim == 2:  # else no matrix was made
             self.meters.described(violations(funnel.scored["features"]))
-        return answer
 
     def acknowledge(self, events: Sequence[Mapping[str, Any]]) -> Acknowledged:
         """Store a batch whole or not at all, then remember it. Durable when this returns."""
@@ -179,7 +190,8 @@ class Live:
             except UNDURABLE as error:
                 self.meters.journaled("unstored", len(events))
                 raise NotDurable(error) from error
-            self._remember({event["event_id"] for event in events})
+            changes = self._remember({event["event_id"] for event in events})
+        self.features.write_together(changes)  # others are served meanwhile
         self.meters.journaled("stored", acknowledged.stored)
         self.meters.journaled("repeated", acknowledged.repeated)
         return acknowledged
@@ -295,24 +307,26 @@ class Live:
         if self._journal.moved():
             self._remember()
 
-    def _remember(self, told: Collection[str] = ()) -> None:
+    def _remember(self, told: Collection[str] = ()) -> Changes:
         """Bring memory up to the end of the journal; each event exactly once, in order of arrival.
 
-        Whoever was told of an event also writes the features it changed. Our next moment follows every one in
-        the journal, whatever the clock of the process that wrote it.
+        Whoever was told of an event also writes the features it changed, which are the answer. Our next
+        moment follows every one in the journal, whatever the clock of the process that wrote it.
         """
         with self._knowing:
             arrived = self._journal.events(after=self._read_upto)
             if not arrived:
-                return
+                return NO_CHANGES
             events = [entry.event for entry in arrived]
             self._last_us = max(self._last_us, *(event["known_time_us"] for event in events))
             self.state.absorb(events)
             self.trials.absorb(events)
             self.features.hear([event for event in events if event["event_id"] not in told])
-            self.features.absorb([event for event in events if event["event_id"] in told], self._following())
+            mine = [event for event in events if event["event_id"] in told]
+            changes = self.features.absorb(mine, self._following())
             self._read_upto = arrived[-1].number
             self.meters.journal(self._read_upto)
+            return changes
 
     def _moment(self) -> int:
         """Now, and after every moment before it: what happened at one moment is known at the next."""

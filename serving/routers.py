@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.background import BackgroundTask
 
 from feature_repo.journal import Acknowledged
 from feature_repo.places import Places
@@ -90,10 +91,11 @@ async def feed(asked: FeedRequest, request: Request, live: Server, threads: Thre
     """A ranked slate for one person. What they just watched is already counted."""
     telling: Telling = request.scope["telling"]
     telling.user_id = asked.user_id
-    call = partial(live.feed, asked.user_id, asked.limit, asked.surface, asked.explore)
+    call = partial(live.answer, asked.user_id, asked.limit, asked.surface, asked.explore)
     answer = await threads.run(FEEDS, call)
     tell(telling, answer)
-    return Response(answer.body, media_type="application/json")
+    counted = BackgroundTask(threads.run, FEEDS, partial(live.count, answer))
+    return Response(answer.body, media_type="application/json", background=counted)
 
 
 @feeds.post("/events", response_model=EventsAcknowledged, responses=refusals(*BODIES, 409, 503, 507))

@@ -60,12 +60,12 @@ class Client:
 
     def fetch(self, path: str) -> bytes:
         """The body of a GET."""
-        return _whole(path, self.answer("GET", path))
+        return whole(path, self.answer("GET", path))
 
     def timed_post(self, path: str, body: dict[str, Any]) -> tuple[dict[str, Any], float]:
         """The decoded answer, and the milliseconds from the first byte sent to the last byte read."""
         told = self.answer("POST", path, orjson.dumps(body))
-        return orjson.loads(_whole(path, told)), told.ms
+        return orjson.loads(whole(path, told)), told.ms
 
     def answer(self, method: str, path: str, payload: bytes | None = None) -> Answered:
         """What came back, whatever its status."""
@@ -77,7 +77,8 @@ class Client:
         return Answered(response.status, body, (time.perf_counter() - began) * 1e3)
 
 
-def _whole(path: str, told: Answered) -> bytes:
+def whole(path: str, told: Answered) -> bytes:
+    """The body of a 200; `Refused` for every other answer."""
     if told.status != 200:
         raise Refused(
             f"{path} answered {told.status}, must be 200: {told.body[:300].decode(errors='replace')}"

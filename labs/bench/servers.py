@@ -71,6 +71,13 @@ def cpu_seconds(pid: int) -> float:
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
+def family_cpu_seconds(pid: int) -> float:
+    """The same of a process and its living children."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    others = [int(child) for child in children.read_text("ascii").split()] if children.exists() else []
+    return sum(cpu_seconds(each) for each in (pid, *others))
+
+
 def end_of(printed: Path) -> str:
     return printed.read_text(errors="replace")[-2000:]
 

@@ -1,13 +1,16 @@
 """How much more two processes answer than one: the same run, the same people, as many clients at once.
 
-Both servers are asked in turns, each on a scratch copy of its own. Which process gets a connection is the
-kernel's choice, so connections are opened anew for every turn; request ids tell who answered. The clients
-compute on the same cores: where there are two, two processes cannot have both to themselves.
+Both servers are asked in turns, each on a scratch copy of its own. Every process is given as many
+connections, as a proxy would do: which one took a connection is the kernel's choice, and request ids tell.
+The clients compute on the same cores: where there are two, two processes cannot have both to themselves.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,20 +19,41 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from evaluation.intervals import Interval, bootstrap_of
 from feature_repo.places import Run
-from labs.bench.clients import Client
+from labs.bench.clients import Client, whole
 from labs.bench.drives import Timings, take_turn, warm_up
-from labs.bench.servers import Server, running, settings_of
+from labs.bench.servers import POLL_S, NeverReady, Server, family_cpu_seconds, running, settings_of
 
 AT_ONCE = 8
+"""Clients, a multiple of the processes."""
 TURN = 80
 """People per turn."""
-MOST_TRIES = 200
-"""Connections opened until every process has answered one."""
+WARM_UP = 15
+"""Slates of each process that are not counted."""
+WITHIN_S = 60.0
+OK = 200
 
+TOO_MANY = 429
 Doubles = npt.NDArray[np.float64]
+
+
+class Patient(Client):
+    """One that asks again soon when it is told that there are too many; only answers are counted."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self.refused = 0
+
+    def timed_post(self, path: str, body: dict[str, Any]) -> tuple[dict[str, Any], float]:
+        told = self.answer("POST", path, orjson.dumps(body))
+        while told.status == TOO_MANY:
+            self.refused += 1
+            time.sleep(POLL_S / 5)
+            told = self.answer("POST", path, orjson.dumps(body))
+        return orjson.loads(whole(path, told)), told.ms
 
 
 @dataclass
@@ -39,19 +63,36 @@ class Turns:
     answered: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
-    """Of each slate: which process made it."""
+    """Of each slate: which process made it. All have as many, unless one is slower."""
+    refused: int = 0
+    """Asked again for 429."""
+    server_cpu_s: float = 0.0
+    client_cpu_s: float = 0.0
 
     def take(self, server: Server, workers: int, people: Sequence[int]) -> None:
+        """These people once, over connections of which each process has as many."""
         told = Timings()
         with ExitStack() as opened:
-            take_turn([opened.enter_context(Client(server.port)) for _ in range(AT_ONCE)], people, told)
+            clients = _balanced(server, workers, people, opened)
+            before_s, ours_s = family_cpu_seconds(server.pid), time.process_time()
+            take_turn(clients, people, told)
+        self.server_cpu_s += family_cpu_seconds(server.pid) - before_s
+        self.client_cpu_s += time.process_time() - ours_s
+        self.refused += sum(client.refused for client in clients)
         self.answered.append(len(told.feeds) + len(told.events))
         self.seconds.append(told.seconds)
         self.places += [request % workers for request in told.requests]
 
-    @property
-    def per_second(self) -> float:
-        return sum(self.answered) / sum(self.seconds)
+    def figures(self) -> dict[str, float]:
+        """Rates, and how many cores were computing."""
+        seconds, answered = sum(self.seconds), sum(self.answered)
+        return {
+            "requests_per_second": answered / seconds,
+            "refused": self.refused,
+            "server_cores": self.server_cpu_s / seconds,
+            "client_cores": self.client_cpu_s / seconds,
+            "server_cpu_ms_per_request": self.server_cpu_s / answered * 1e3,
+        }
 
 
 def worker_scaling(
@@ -69,7 +110,9 @@ def worker_scaling(
     return {
         "workers": workers,
         "at_once": AT_ONCE,
-        "requests_per_second": {"one": one.per_second, "several": several.per_second},
+        "cores": os.cpu_count(),
+        "one": one.figures(),
+        "several": several.figures(),
         "times_more": times_more(one, several, rng).as_figure(),
         "share_of_the_first": float(np.mean([place == 0 for place in several.places])),
     }
@@ -100,15 +143,34 @@ def _both(run: Run, var: Path, workers: int) -> Iterator[tuple[Server, Server]]:
         yield made[0], made[1]
 
 
+def _balanced(server: Server, workers: int, people: Sequence[int], opened: ExitStack) -> list[Patient]:
+    """AT_ONCE clients, as many of each process; one that was taken by a process that has enough is closed."""
+    held: list[list[Patient]] = [[] for _ in range(workers)]
+    for person in itertools.cycle(people):
+        client = Patient(server.port)
+        slate, _ = client.timed_post("/v1/feed", {"user_id": person, "limit": 1})
+        mine = held[slate["request_id"] % workers]
+        if len(mine) == AT_ONCE // workers:
+            client.__exit__(None, None, None)
+            continue
+        mine.append(opened.enter_context(client))
+        if sum(map(len, held)) == AT_ONCE:
+            break
+    return [client for each in held for client in each]
+
+
 def _all_awake(server: Server, workers: int, people: Sequence[int]) -> None:
-    """Ask over new connections until every process has answered and is warm."""
-    slates: dict[int, int] = {}
-    for tried in range(MOST_TRIES):
+    """Ask over new connections until every process has answered and is warm; some start later than others."""
+    slates = dict.fromkeys(range(workers), 0)
+    deadline_s = time.monotonic() + WITHIN_S
+    for person in itertools.cycle(people):
         with Client(server.port) as client:
-            person = people[tried % len(people)]
-            slate, _ = client.timed_post("/v1/feed", {"user_id": person, "limit": 10})
-        place = slate["request_id"] % workers
-        slates[place] = slates.get(place, 0) + 1
-        if len(slates) == workers and min(slates.values()) >= len(people) // (2 * workers):
+            told = client.answer("POST", "/v1/feed", orjson.dumps({"user_id": person}))
+        if told.status == OK:
+            slates[orjson.loads(told.body)["request_id"] % workers] += 1
+        else:
+            time.sleep(POLL_S)
+        if min(slates.values()) >= WARM_UP:
             return
-    raise TimeoutError(f"of {workers} processes only {sorted(slates)} answered {MOST_TRIES} requests.")
+        if time.monotonic() > deadline_s:
+            raise NeverReady(f"of {workers} processes some did not answer in {WITHIN_S:.0f} s: {slates}.")

@@ -81,7 +81,7 @@ def heard_between(story: Story, low_us: int, high_us: int) -> list[dict[str, Any
 
 def absorb_one_by_one(writer: OnlineWriter, events: Sequence[dict[str, Any]]) -> None:
     for event in events:
-        writer.absorb([event], event["known_time_us"] + 1)
+        writer.write_together(writer.absorb([event], event["known_time_us"] + 1))
 
 
 def keys_of(view: View) -> Ints:
@@ -211,7 +211,7 @@ def test_whoever_just_did_something_is_stored_as_joined_at_every_event(
     writer.write_changes(CUT)
     for event in heard_between(story, CUT, CUT + 4 * HOUR_US):
         now = event["known_time_us"] + 1
-        writer.absorb([event], now)
+        writer.write_together(writer.absorb([event], now))
         if event["kind"] in ("watched", "reacted") and heard_between(story, now - 1, now)[-1] == event:
             found, expected = (
                 stored_at(writer.tables, USER_STATS, now),

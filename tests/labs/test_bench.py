@@ -124,8 +124,8 @@ def test_a_turn_of_several_clients_counts_what_was_answered_and_who_answered(ser
     turns.take(server, 2, range(1, 31))
 
     assert turns.answered == [60]
-    assert sorted(turns.places) == [0] * 15 + [1] * 15
-    assert turns.per_second > 0
+    assert sorted(turns.places) == [0] * 15 + [1] * 15  # this server says the person's number
+    assert turns.figures()["requests_per_second"] > 0
 
 
 def test_twice_as_many_answers_in_every_turn_are_two_times_more() -> None:

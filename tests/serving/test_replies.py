@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 from fastapi.testclient import TestClient
@@ -46,3 +47,22 @@ def test_the_hash_in_the_log_is_that_of_what_the_route_sent(client: TestClient, 
 def test_where_no_matrix_could_be_made_no_features_are_logged() -> None:
     assert logged_features(np.full(2, np.nan, np.float32)) == [None, None]
     assert logged_features(np.array([[1.0, np.nan]], np.float32)) == [[1.0, None]]
+
+
+def test_an_answer_after_one_more_stage_has_its_time_and_the_same_body(live: Live) -> None:
+    answer = live.feed(3, limit=2)
+
+    later = answer.after("posted", 1.5)
+
+    assert later.body is answer.body
+    assert later.funnel.ms == {**answer.funnel.ms, "posted": 1.5}
+
+
+def test_a_slate_over_http_is_counted_with_all_its_stages(client: TestClient, live: Live) -> None:
+    before: dict[str, Any] = live.meters.figures()
+
+    client.post("/v1/feed", json={"user_id": 3})
+
+    after: dict[str, Any] = live.meters.figures()
+    assert after["feeds"] == before["feeds"] + 1
+    assert "journal" in after["ms"]
