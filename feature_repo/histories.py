@@ -23,6 +23,8 @@ HISTORY = 20
 """How many watches a history remembers."""
 
 Column = NDArray[np.float32]
+Watch = tuple[int, int, int, int, float]
+"""known_us, event_us, impression_id, video_id, and the share that was watched."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class WatchHistory:
     """The last watches of every user, kept up to date event by event: equal to histories_before."""
 
     size: int = HISTORY
-    _watches: dict[int, list[tuple[int, int, int, int, float]]] = field(default_factory=dict)
+    _watches: dict[int, list[Watch]] = field(default_factory=dict)
 
     def add(
         self,
@@ -143,7 +145,7 @@ class WatchHistory:
     ) -> None:
         """Remember a watch; the oldest beyond `size` is forgotten."""
         share = float(watched_share(watched_ms, np.nan if duration_ms is None else duration_ms))
-        self._remember(user_id, (known_us, event_us, impression_id, video_id, share))
+        self.remember(user_id, (known_us, event_us, impression_id, video_id, share))
 
     def extend(self, watched: pl.DataFrame) -> None:
         """Remember a table of watches, keeping only each user's last."""
@@ -158,7 +160,8 @@ class WatchHistory:
         for user_id, low, high in zip(users.tolist(), ends - counts, ends, strict=True):
             self._watches[user_id] = sorted(self._watches.get(user_id, []) + watches[low:high])[-self.size :]
 
-    def _remember(self, user_id: int, watch: tuple[int, int, int, int, float]) -> None:
+    def remember(self, user_id: int, watch: Watch) -> None:
+        """The same of a watch whose share was worked out."""
         mine = self._watches.setdefault(user_id, [])
         insort(mine, watch)
         del mine[: -self.size]

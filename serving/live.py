@@ -21,7 +21,7 @@ from feature_repo.clock import MINUTE_US
 from feature_repo.contracts import violations
 from feature_repo.events import impression_id
 from feature_repo.guarded_rows import GuardedRows
-from feature_repo.journal import Acknowledged, ConflictingEvent, Journal
+from feature_repo.journal import Acknowledged, ConflictingEvent, Journal, Journaled
 from feature_repo.log import EventLog
 from feature_repo.online_writer import NO_CHANGES, Changes, OnlineWriter
 from feature_repo.places import Places
@@ -103,7 +103,8 @@ class Live:
         self.explanations = Explanations()
         self.meters = Meters()
         self.trials = Trials(places, self.champion, self.state, self.meters.registry)
-        self._remember()
+        self._know(waiting)
+        self._remember()  # what others stored since
 
     def follow(self) -> bool:
         """Look at champion and challenger once; a server started before there was a log reads it with the
@@ -314,19 +315,21 @@ class Live:
         moment follows every one in the journal, whatever the clock of the process that wrote it.
         """
         with self._knowing:
-            arrived = self._journal.events(after=self._read_upto)
-            if not arrived:
-                return NO_CHANGES
-            events = [entry.event for entry in arrived]
-            self._last_us = max(self._last_us, *(event["known_time_us"] for event in events))
-            self.state.absorb(events)
-            self.trials.absorb(events)
-            self.features.hear([event for event in events if event["event_id"] not in told])
-            mine = [event for event in events if event["event_id"] in told]
-            changes = self.features.absorb(mine, self._following())
-            self._read_upto = arrived[-1].number
-            self.meters.journal(self._read_upto)
-            return changes
+            return self._know(self._journal.events(after=self._read_upto), told)
+
+    def _know(self, arrived: Sequence[Journaled], told: Collection[str] = ()) -> Changes:
+        if not arrived:
+            return NO_CHANGES
+        events = [entry.event for entry in arrived]
+        self._last_us = max(self._last_us, *(event["known_time_us"] for event in events))
+        self.state.absorb(events)
+        self.trials.absorb(events)
+        self.features.hear([event for event in events if event["event_id"] not in told])
+        mine = [event for event in events if event["event_id"] in told]
+        changes = self.features.absorb(mine, self._following())
+        self._read_upto = arrived[-1].number
+        self.meters.journal(self._read_upto)
+        return changes
 
     def _moment(self) -> int:
         """Now, and after every moment before it: what happened at one moment is known at the next."""

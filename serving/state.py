@@ -7,15 +7,16 @@ here.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from feature_repo.histories import WatchHistory
+from feature_repo.histories import WatchHistory, watched_share
 from feature_repo.log import EventLog
 from feature_repo.orders import paired
 from feature_repo.videos import VideoCatalog
@@ -69,8 +70,10 @@ class PeopleState:
 
     def absorb(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Remember acknowledged events, in order of arrival."""
+        known = list(events)
         with self._lock:
-            for event in events:
+            self._watch([event for event in known if event["kind"] == "watched"])
+            for event in known:
                 self._absorb(event)
 
     def knows(self, user_id: int) -> bool:
@@ -123,19 +126,21 @@ class PeopleState:
             self._catalog = catalog
 
     def _absorb(self, event: Mapping[str, Any]) -> None:
-        kind, user_id = event["kind"], int(event.get("user_id") or 0)
-        if kind == "watched":
-            self._watch(user_id, event)
-        elif kind == "followed":
-            self._follows[user_id].add(int(event["creator_id"]))
-        elif kind == "reacted" and event["reaction"] in OBJECTIONS:
-            self._object(user_id, int(event["video_id"]), event["reaction"])
+        """What is no watch."""
+        if event["kind"] == "followed":
+            self._follows[int(event["user_id"])].add(int(event["creator_id"]))
+        elif event["kind"] == "reacted" and event["reaction"] in OBJECTIONS:
+            self._object(int(event["user_id"]), int(event["video_id"]), event["reaction"])
 
-    def _watch(self, user_id: int, event: Mapping[str, Any]) -> None:
-        video_id, duration = int(event["video_id"]), event.get("duration_ms")
-        self._seen[user_id].add(video_id)
-        times = (event["known_time_us"], event["event_time_us"], event["impression_id"])
-        self._history.add(user_id, video_id, event["watched_ms"], duration, *times)
+    def _watch(self, events: Sequence[Mapping[str, Any]]) -> None:
+        durations = [event.get("duration_ms") for event in events]
+        lengths = [math.nan if duration is None else duration for duration in durations]
+        shares = watched_share([event["watched_ms"] for event in events], lengths)
+        for event, share in zip(events, shares.tolist(), strict=True):
+            user_id, video_id = int(event["user_id"]), int(event["video_id"])
+            self._seen[user_id].add(video_id)
+            times = (event["known_time_us"], event["event_time_us"], event["impression_id"])
+            self._history.remember(user_id, (*times, video_id, share))
 
     def _object(self, user_id: int, video_id: int, reaction: str) -> None:
         """Remember the strongest objection to a video; saying it twice is not two."""
