@@ -6,14 +6,15 @@ from collections.abc import Callable
 
 from docs.quoted import LAPTOP, Figures, NotMeasured, number, table
 
-DRILLS = ("bench-scorer", "bench-saturation", "soak", "drill-crash", "drill-hostile")
+DRILLS = ("bench-scorer", "bench-saturation", "soak", "drill-crash", "drill-faults", "drill-hostile")
 """The verbs whose reports this block quotes, in its order."""
 
 
 def drills(figures: Figures) -> str:
     """A line per bar of the drills that were run."""
     reports = figures["runs"].get(LAPTOP, {})
-    found = {verb: reports[verb]["figures"] for verb in DRILLS if verb in reports}
+    ran = {verb: reports[verb]["figures"] for verb in DRILLS if verb in reports}
+    found = {verb: told for verb, told in ran.items() if "verdicts" in told}
     if not found:
         raise NotMeasured(" ".join(["make", *DRILLS]))
     rows = [
@@ -27,6 +28,7 @@ SIZES: dict[str, Callable[[Figures], str]] = {
     "bench-saturation": lambda told: f"{len(told['levels'])} rates",
     "soak": lambda told: f"{told['seconds'] / 60:.1f} minutes",
     "drill-crash": lambda told: f"{told['kills']} kills",
+    "drill-faults": lambda told: f"{len(told['faults'])} faults x {told['seconds']:.0f} s",
     "drill-hostile": lambda told: f"{told['cases']:,} cases",
 }
 """How much each of them tried."""

@@ -172,7 +172,21 @@ def bench_serving(figures: Figures) -> str:
     arms = table(("server", "p50 ms", "p90 ms", "p99 ms", "requests"), rows)
     reached = table(("what", "found", "bar", "met"), [bar_row(bar) for bar in found["bars"]])
     spent = f"Mean milliseconds per stage of ours: {stages(found)}."
-    return f"{bench_conditions(found)}\n\n{arms}\n\n{reached}\n\n{spent}"
+    told = (bench_conditions(found), arms, reached, workers(found["workers"]), spent)
+    return "\n\n".join(told)
+
+
+def workers(found: Figures) -> str:
+    """What a second process adds, and which cores there were for it."""
+    one, several, processes = found["one"], found["several"], found["workers"]
+    rates = (number(each["requests_per_second"], 0) for each in (one, several))
+    cores = (number(each["server_cores"], 2) for each in (one, several))
+    return (
+        f"{found['at_once']} clients at once: one process {next(rates)} requests/s, {processes} processes "
+        f"{next(rates)}, {interval(found['times_more'], 2)} times as many. Of {found['cores']} cores one "
+        f"process computed on {next(cores)}, {processes} on {next(cores)}, and the clients on "
+        f"{number(several['client_cores'], 2)}."
+    )
 
 
 def bar_row(bar: Figures) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import math
 import resource
 import signal
 import sys
@@ -21,10 +22,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from feature_repo.places import Places, Run, run_from_environment
 from feature_repo.reports import write_report
 from labs import faulty_server
 from labs.bench.drives import watched
+from labs.bench.feature_bars import Bar
+from labs.bench.verdicts import Verdict
+from labs.bench.verdicts import show as show_verdicts
 
 CLIENTS = 2
 SETTLE_S = 2.0
@@ -109,6 +115,20 @@ class Outcome:
             "recovered_s": self.recovered_s,
             "wrong": self.wrong,
         }
+
+
+def verdicts(outcomes: Sequence[Outcome]) -> list[Verdict]:
+    """What was found over all faults, beside what must hold."""
+    failures = sum(n for each in outcomes for status, n in each.seen.feeds.items() if status >= 500)
+    said = [each.seen.share_that_said(each.fault.says) for each in outcomes if each.fault.says]
+    whole_s = [math.nan if each.recovered_s is None else each.recovered_s for each in outcomes]
+    return [
+        Verdict("feeds answered 5xx", failures, Bar(0.0, at_most=True)),
+        Verdict("least share of slates that said what they lost", min(said, default=1.0), Bar(SAID_AT_LEAST)),
+        Verdict(
+            "slowest to be whole again, s", float(np.max(whole_s)), Bar(RECOVERED_WITHIN_S, at_most=True)
+        ),
+    ]
 
 
 @contextmanager
@@ -273,7 +293,13 @@ def main(argv: Sequence[str]) -> int:
         print(f"drill-faults: {problem.args[0]}", file=sys.stderr)
         return 1
     show(outcomes)
-    figures = {"seconds": asked.seconds, "faults": {each.fault.name: each.figures() for each in outcomes}}
+    judged = verdicts(outcomes)
+    show_verdicts("what must hold", judged)
+    figures = {
+        "seconds": asked.seconds,
+        "faults": {each.fault.name: each.figures() for each in outcomes},
+        "verdicts": [each.figures() for each in judged],
+    }
     print(f"report: {write_report(run, 'drill-faults', figures)}")
     return 1 if any(each.wrong for each in outcomes) else 0
 

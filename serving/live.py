@@ -19,7 +19,6 @@ import numpy as np
 from feature_repo.breakers import Breaker
 from feature_repo.clock import MINUTE_US
 from feature_repo.contracts import violations
-from feature_repo.events import impression_id
 from feature_repo.guarded_rows import GuardedRows
 from feature_repo.journal import Acknowledged, ConflictingEvent, Journal, Journaled
 from feature_repo.log import EventLog
@@ -28,14 +27,13 @@ from feature_repo.places import Places
 from feature_repo.streams import FeatureStream
 from feature_repo.videos import VideoCatalog
 from serving import registry
-from serving.champions import Champion, Serving
+from serving.champions import Champion
 from serving.clocks import SharedClock, WorldClock
 from serving.compose import World, world_at
 from serving.explanations import Explanations, Origin
-from serving.feed import Funnel
 from serving.locks import RunLock
 from serving.meters import Meters
-from serving.records import logged_features, requested_event
+from serving.records import requested_event, served_events
 from serving.refusals import UNDURABLE, NotDurable
 from serving.replies import Answer as Answer
 from serving.state import PeopleState
@@ -363,35 +361,3 @@ def end_of(log: EventLog, waiting: Sequence[Any]) -> int:
     ends = [0 if log.is_empty() else log.all_known_us()]
     ends += [max(entry.event["event_time_us"], entry.event["known_time_us"]) + 1 for entry in waiting]
     return max(ends)
-
-
-def served_events(funnel: Funnel, serving: Serving) -> list[dict[str, Any]]:
-    """One `served` event per item of the slate, as the log keeps it."""
-    query, choice, scored, sources = funnel.query, funnel.choice, funnel.scored, list(funnel.found)
-    same = {
-        "kind": "served",
-        "event_time_us": query.now_us,
-        "known_time_us": query.now_us,
-        "request_id": query.request_id,
-        "user_id": query.user_id,
-        "surface": query.surface,
-        "release_id": serving.release.release_id,
-        "features_time_us": serving.world.mirror.read_at_us,
-    }
-    of_scored = (scored[name][choice.rows].tolist() for name in ("video_id", "source"))
-    features = logged_features(scored["features"][choice.rows])
-    columns = zip(*of_scored, features, choice.propensities.tolist(), choice.explored.tolist(), strict=True)
-    return [
-        {
-            **same,
-            "event_id": f"served/{impression_id(query.request_id, place)}",
-            "impression_id": impression_id(query.request_id, place),
-            "video_id": video_id,
-            "position": place,
-            "propensity": propensity,
-            "explored": explored,
-            "source": sources[source],
-            "features": row,
-        }
-        for place, (video_id, source, row, propensity, explored) in enumerate(columns)
-    ]

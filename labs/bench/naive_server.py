@@ -26,8 +26,9 @@ from serving.champions import NO_RELEASE, Serving
 from serving.clocks import WorldClock
 from serving.compose import World, assembled, world_at
 from serving.feed import Feed
-from serving.live import REQUESTS_PER_MS, Answer, served_events
+from serving.live import REQUESTS_PER_MS, Answer
 from serving.models import Models, models_of
+from serving.records import served_events
 from serving.releases import Release, read_release
 from serving.state import PeopleState
 

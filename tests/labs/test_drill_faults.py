@@ -62,6 +62,15 @@ def test_nobody_served_is_a_failure() -> None:
     assert "nobody was served" in an_outcome(a_fault(says=""), feeds=Counter({429: 5})).wrong
 
 
+def test_one_fault_that_was_not_survived_misses_the_bar_of_all() -> None:
+    said: Counter[object] = Counter({"source:two_tower": 100})
+    good = an_outcome(a_fault(), said=said)
+    bad = an_outcome(a_fault(), said=said, feeds=Counter({200: 100, 503: 1}))
+
+    assert [each.met for each in drill_faults.verdicts([good])] == [True, True, True]
+    assert not drill_faults.verdicts([good, bad])[0].met
+
+
 @pytest.mark.slow
 def test_the_server_survives_every_fault(
     trained: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -77,3 +86,4 @@ def test_the_server_survives_every_fault(
 
     figures = json.loads(Path(trained.places.reports / "drill-faults.json").read_text())["figures"]
     assert set(figures["faults"]) == {fault.name for fault in drill_faults.FAULTS}
+    assert all(verdict["met"] for verdict in figures["verdicts"])
