@@ -178,14 +178,13 @@ def bench_serving(figures: Figures) -> str:
 
 def workers(found: Figures) -> str:
     """What a second process adds, and which cores there were for it."""
-    one, several, processes = found["one"], found["several"], found["workers"]
-    rates = (number(each["requests_per_second"], 0) for each in (one, several))
-    cores = (number(each["server_cores"], 2) for each in (one, several))
+    one, several, cores = found["one"], found["several"], "server_cores"
+    alone, together = (number(arm["requests_per_second"], 0) for arm in (one, several))
     return (
-        f"{found['at_once']} clients at once: one process {next(rates)} requests/s, {processes} processes "
-        f"{next(rates)}, {interval(found['times_more'], 2)} times as many. Of {found['cores']} cores one "
-        f"process computed on {next(cores)}, {processes} on {next(cores)}, and the clients on "
-        f"{number(several['client_cores'], 2)}."
+        f"{found['at_once']} clients at once: one process {alone} requests/s, {found['workers']} processes "
+        f"{together}, {interval(found['times_more'], 2)} times as many. Of {found['cores']} cores one "
+        f"process computed on {number(one[cores], 2)}, {found['workers']} on {number(several[cores], 2)}, "
+        f"and the clients on {number(several['client_cores'], 2)}."
     )
 
 

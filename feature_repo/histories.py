@@ -7,9 +7,9 @@ impression_id): a late event enters when it becomes known. `WatchHistory` is the
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -23,8 +23,20 @@ HISTORY = 20
 """How many watches a history remembers."""
 
 Column = NDArray[np.float32]
-Watch = tuple[int, int, int, int, float]
+_Watch = tuple[int, int, int, int, float]
 """known_us, event_us, impression_id, video_id, and the share that was watched."""
+
+
+class Told(NamedTuple):
+    """A watch as an event tells it."""
+
+    user_id: int
+    video_id: int
+    watched_ms: int
+    duration_ms: int | None
+    known_us: int
+    event_us: int = 0
+    impression_id: int = 0
 
 
 @dataclass(frozen=True)
@@ -131,21 +143,16 @@ class WatchHistory:
     """The last watches of every user, kept up to date event by event: equal to histories_before."""
 
     size: int = HISTORY
-    _watches: dict[int, list[Watch]] = field(default_factory=dict)
+    _watches: dict[int, list[_Watch]] = field(default_factory=dict)
 
-    def add(
-        self,
-        user_id: int,
-        video_id: int,
-        watched_ms: int,
-        duration_ms: int | None,
-        known_us: int,
-        event_us: int = 0,
-        impression_id: int = 0,
-    ) -> None:
-        """Remember a watch; the oldest beyond `size` is forgotten."""
-        share = float(watched_share(watched_ms, np.nan if duration_ms is None else duration_ms))
-        self.remember(user_id, (known_us, event_us, impression_id, video_id, share))
+    def add(self, watches: Sequence[Told]) -> None:
+        """Remember watches, in any order; of each user the oldest beyond `size` are forgotten."""
+        lengths_ms = [np.nan if watch.duration_ms is None else watch.duration_ms for watch in watches]
+        shares = watched_share([watch.watched_ms for watch in watches], lengths_ms)
+        for watch, share in zip(watches, shares.tolist(), strict=True):
+            mine = self._watches.setdefault(watch.user_id, [])
+            insort(mine, (watch.known_us, watch.event_us, watch.impression_id, watch.video_id, share))
+            del mine[: -self.size]
 
     def extend(self, watched: pl.DataFrame) -> None:
         """Remember a table of watches, keeping only each user's last."""
@@ -159,12 +166,6 @@ class WatchHistory:
         ends = np.cumsum(counts)
         for user_id, low, high in zip(users.tolist(), ends - counts, ends, strict=True):
             self._watches[user_id] = sorted(self._watches.get(user_id, []) + watches[low:high])[-self.size :]
-
-    def remember(self, user_id: int, watch: Watch) -> None:
-        """The same of a watch whose share was worked out."""
-        mine = self._watches.setdefault(user_id, [])
-        insort(mine, watch)
-        del mine[: -self.size]
 
     def latest(self, user_id: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """(video ids newest first padded with -1, weights padded with 0), each of length `size`."""

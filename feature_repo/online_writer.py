@@ -1,8 +1,8 @@
 """Keeps the online store up to date with events: who was heard of is written at once, the rest when asked.
 
-Law: after `write_changes(now)` the store is the as-of join at `now`, for every entity. A store that cannot be
-written loses nothing: what it lacks stays due and is written later, and readers with the stream do not need
-it meanwhile.
+Law: after `write(changes(now))` the store is the as-of join at `now`, for every entity. A store that cannot
+be written loses nothing: what it lacks stays due and is written later, and readers with the stream do not
+need it meanwhile.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class OnlineWriter:
         """Count events that just became known; what they change of people, for `write_together`."""
         facts = self.hear(events)
         if facts is None:
-            return Changes(now_us, {})
+            return NO_CHANGES
         return Changes(now_us, {view.name: keys_of(facts, view) for view in AT_ONCE})
 
     def changes(self, now_us: int) -> Changes:
@@ -100,10 +100,6 @@ class OnlineWriter:
         """
         views = (Changes(changes.now_us, {name: keys}) for name, keys in changes.keys.items())
         return sum(map(self.write_together, views))
-
-    def write_changes(self, now_us: int) -> int:
-        """Write what changed since the last time; how many rows."""
-        return self.write(self.changes(now_us))
 
     def catch_up(self, log: EventLog, now_us: int) -> None:
         """Know the videos that reached the log by another door than the server's."""

@@ -3,7 +3,7 @@
 A person asks one server, tells the other what they watched, and asks the next again, as a proxy that deals
 requests out in turn would have it. Nothing watched may come back, no request id may be given twice, and
 afterwards every feature that either of them served must be what training would have joined. Mirrored features
-are up to half a second old, and many are here, where nobody takes time to watch. ONLINE_STORE names the store
+are up to a second old, and many are here, where nobody takes time to watch. ONLINE_STORE names the store
 both share; without it they share a file.
 """
 

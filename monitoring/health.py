@@ -27,7 +27,7 @@ LEAST_REQUESTS = 100
 """Feeds needed before their 99th percentile means something."""
 
 MIRROR_HOURS = 1.0
-"""A server renews its mirror twice a second: older than this, even by a fast clock, nothing is written."""
+"""A server renews its mirror every second or so: older than this, even by a fast clock, it writes nothing."""
 
 LEAST_ROWS = 10_000
 """Candidates needed before a share of unknown values means something."""

@@ -88,8 +88,8 @@ def tell_health(live: Live, places: Places) -> None:
 
 
 async def _follow(live: Live, places: Places, announce: Callable[[], None], stopping: asyncio.Event) -> None:
-    """Twice a second: is another release champion, and which features changed? Every few seconds: tell our
-    health. No failure ends it.
+    """Twice a second: is another release champion? As often, but for at most a tenth of the time: which
+    features changed? Every few seconds: tell our health. No failure ends it.
     """
     told, renew_at_s, first = 0.0, 0.0, True
     while not stopping.is_set():
@@ -100,12 +100,17 @@ async def _follow(live: Live, places: Places, announce: Callable[[], None], stop
         first = False
         if (began_s := time.monotonic()) >= renew_at_s:
             await asyncio.to_thread(_survived, live.freshen)
-            renew_at_s = began_s + (time.monotonic() - began_s) / RENEWING_SHARE
+            renew_at_s = rests_until_s(began_s, time.monotonic())
         if time.monotonic() - told > TELL_EVERY_S:
             await asyncio.to_thread(_survived, partial(tell_health, live, places))
             told = time.monotonic()
         with suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), FOLLOW_EVERY_S)
+
+
+def rests_until_s(began_s: float, ended_s: float) -> float:
+    """When a renewal may begin after one that took from here to there."""
+    return began_s + (ended_s - began_s) / RENEWING_SHARE
 
 
 def _survived(step: Callable[[], bool | None]) -> bool:

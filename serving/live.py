@@ -92,8 +92,7 @@ class Live:
         moment comes between.
         """
         self._last_us = self._last_request = 0
-        self._read_upto = self._journal.drained()
-        waiting = self._journal.events(after=self._read_upto)
+        waiting = self._waiting()
         self.clock = clock_from(end_of(log, waiting))
         self._read_world = read_world
         self.state, self.features = self._known_of(log)
@@ -116,13 +115,19 @@ class Live:
 
     def _begin(self, log: EventLog) -> None:
         """Know what the log knows, at its end; until now nobody could be served and no watch was accepted."""
-        self.clock.advance_to(end_of(log, self._journal.events(after=self._journal.drained())))
         with self._knowing:
+            waiting = self._waiting()
+            self.clock.advance_to(end_of(log, waiting))
             people, self.features = self._known_of(log)
             self.state.become(people)
-            self._read_upto = self._journal.drained()
+            self._know(waiting)
             self._remember()
         self._awaits_log = False
+
+    def _waiting(self) -> list[Journaled]:
+        """What the log has not absorbed; the journal is read on from its beginning."""
+        self._read_upto = self._journal.drained()
+        return self._journal.events(after=self._read_upto)
 
     def _known_of(self, log: EventLog) -> tuple[PeopleState, OnlineWriter]:
         """People and features as the log knows them now."""
@@ -135,13 +140,20 @@ class Live:
     def _world(self) -> World:
         """The world as log and online store have it, once the store holds what is known."""
         with self._writing:
-            with self._knowing:
-                self._hear()
-                now_us = self._moment()
-                self.features.catch_up(EventLog(self._places.log), now_us)
-                changes = self.features.changes(now_us)
-            self.features.write(changes)
-            return self._read_world(now_us, self.features.stream)
+            return self._read_world(self._stored(EventLog(self._places.log)), self.features.stream)
+
+    def _stored(self, log: EventLog | None = None) -> int:
+        """The moment of which the store now is, with videos that reached the log by another door if it is
+        given. The caller holds `_writing`; people are served meanwhile.
+        """
+        with self._knowing:
+            self._hear()
+            now_us = self._moment()
+            if log is not None:
+                self.features.catch_up(log, now_us)
+            changes = self.features.changes(now_us)
+        self.features.write(changes)
+        return now_us
 
     def feed(self, user_id: int, limit: int = 10, surface: int = 0, explore: bool = True) -> Answer:
         """A slate, counted."""
@@ -198,11 +210,7 @@ class Live:
     def freshen(self) -> None:
         """Bring the online store up to now, and with it the mirror of the videos' features."""
         with self._writing:
-            with self._knowing:
-                self._hear()
-                changes = self.features.changes(self._moment())
-            self.features.write(changes)  # people are served meanwhile
-            self._stale = () if self._renewed(changes.now_us) else (STALE,)
+            self._stale = () if self._renewed(self._stored()) else (STALE,)
         self._journal.checkpoint()
 
     def _renewed(self, now_us: int) -> bool:
@@ -316,6 +324,7 @@ class Live:
             return self._know(self._journal.events(after=self._read_upto), told)
 
     def _know(self, arrived: Sequence[Journaled], told: Collection[str] = ()) -> Changes:
+        """Take in what arrived, and read on behind it."""
         if not arrived:
             return NO_CHANGES
         events = [entry.event for entry in arrived]

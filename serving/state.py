@@ -7,7 +7,6 @@ here.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from feature_repo.histories import WatchHistory, watched_share
+from feature_repo.histories import Told, WatchHistory
 from feature_repo.log import EventLog
 from feature_repo.orders import paired
 from feature_repo.videos import VideoCatalog
@@ -133,14 +132,21 @@ class PeopleState:
             self._object(int(event["user_id"]), int(event["video_id"]), event["reaction"])
 
     def _watch(self, events: Sequence[Mapping[str, Any]]) -> None:
-        durations = [event.get("duration_ms") for event in events]
-        lengths = [math.nan if duration is None else duration for duration in durations]
-        shares = watched_share([event["watched_ms"] for event in events], lengths)
-        for event, share in zip(events, shares.tolist(), strict=True):
-            user_id, video_id = int(event["user_id"]), int(event["video_id"])
-            self._seen[user_id].add(video_id)
-            times = (event["known_time_us"], event["event_time_us"], event["impression_id"])
-            self._history.remember(user_id, (*times, video_id, share))
+        told = [
+            Told(
+                user_id=int(event["user_id"]),
+                video_id=int(event["video_id"]),
+                watched_ms=event["watched_ms"],
+                duration_ms=event.get("duration_ms"),
+                known_us=event["known_time_us"],
+                event_us=event["event_time_us"],
+                impression_id=event["impression_id"],
+            )
+            for event in events
+        ]
+        self._history.add(told)
+        for watch in told:
+            self._seen[watch.user_id].add(watch.video_id)
 
     def _object(self, user_id: int, video_id: int, reaction: str) -> None:
         """Remember the strongest objection to a video; saying it twice is not two."""

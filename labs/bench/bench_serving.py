@@ -268,23 +268,18 @@ def main(argv: Sequence[str]) -> int:
             enlarge(run.places, places, asked.videos, asked.trees, np.random.default_rng([run.seed, 42]))
             same = same_slates(places, run.seed, compared)
             print(f"same slates from the same chance: {same} of {len(compared)} people", flush=True)
-            copy = var / "workers" / run.places.root.name
-            shutil.copytree(places.root, copy, symlinks=True)
+            workers = worker_scaling(run, var, people[: asked.scaling_people], np.random.default_rng(1))
             with all_servers(run, var) as servers:
-                figures = measured(servers, people, asked)
-            scaling_people, rng = people[: asked.scaling_people], np.random.default_rng(1)
-            figures["workers"] = worker_scaling(run, copy.parent, scaling_people, rng)
+                figures = measured(servers, people, asked) | {"workers": workers}
     except (LookupError, NeverReady, Refused) as problem:
         notes = getattr(problem, "__notes__", [])
         print("\n".join([f"bench-serving: {problem.args[0]}", *notes]), file=sys.stderr)
         return 1
     figures |= {"same_slates": same, "compared_slates": len(compared), "load_average": os.getloadavg()[0]}
-    figures |= {
-        "videos": asked.videos,
-        "trees_per_head": asked.trees,
-        "bars": [each.figures() for each in verdicts(figures)],
-    }
+    judged = verdicts(figures)
+    figures |= {"videos": asked.videos, "trees_per_head": asked.trees}
+    figures |= {"bars": [each.figures() for each in judged]}
     show(figures)
-    show_verdicts("what was to be reached", verdicts(figures))
+    show_verdicts("what was to be reached", judged)
     print(f"report: {write_report(run, 'bench-serving', figures)}")
     return 0 if same == len(compared) else 1

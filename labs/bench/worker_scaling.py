@@ -151,7 +151,7 @@ def _balanced(server: Server, workers: int, people: Sequence[int], opened: ExitS
         slate, _ = client.timed_post("/v1/feed", {"user_id": person, "limit": 1})
         mine = held[slate["request_id"] % workers]
         if len(mine) == AT_ONCE // workers:
-            client.__exit__(None, None, None)
+            client.close()
             continue
         mine.append(opened.enter_context(client))
         if sum(map(len, held)) == AT_ONCE:

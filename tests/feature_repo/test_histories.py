@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from feature_repo.histories import (
     HISTORY,
+    Told,
     WatchHistory,
     follows_before,
     follows_creator,
@@ -81,12 +82,12 @@ def test_batch_and_online_histories_agree_with_sorting_by_hand(
 
 
 def test_events_added_out_of_order_make_the_same_history() -> None:
-    rows = [(1, video, 5_000, 10_000, at(hours=video)) for video in range(30)]
+    rows = [Told(1, video, 5_000, 10_000, at(hours=video)) for video in range(30)]
     forward, backward = WatchHistory(), WatchHistory()
     for row in rows:
-        forward.add(*row)
+        forward.add([row])
     for row in reversed(rows):
-        backward.add(*row)
+        backward.add([row])
 
     assert forward.latest(1)[0].tolist() == backward.latest(1)[0].tolist() == list(range(29, 9, -1))
 

@@ -73,6 +73,15 @@ def served_at(places: Places, moment: int, stream: FeatureStream | None = None) 
     return columns
 
 
+def a_loaded_run(root: Path, story: Story) -> tuple[Places, EventLog]:
+    """A run and its log, the online store loaded at the last moment of it."""
+    places = Places(root)
+    log = story.log(places.log)
+    write_steps(log, places.features, LAST)
+    materialize(places, LAST)
+    return places, log
+
+
 def a_reader(tables: PackedTables) -> MirrorReader:
     """Of every video, made by two creators in turn."""
     return MirrorReader(tables, list(VIDEOS), [video % 2 for video in VIDEOS])
@@ -95,13 +104,10 @@ def assert_served_as_joined(joined: pl.DataFrame, served: dict[str, np.ndarray])
 def test_served_equals_joined_at_any_moment_once_what_changed_is_written(
     tmp_path: Path, busy: Story, later_us: int
 ) -> None:
-    places = Places(tmp_path)
-    log = busy.log(places.log)
-    write_steps(log, places.features, LAST)
-    materialize(places, LAST)
+    places, log = a_loaded_run(tmp_path, busy)
     writer = OnlineWriter.from_log(places, log, LAST)
 
-    writer.write_changes(LAST + later_us)
+    writer.write(writer.changes(LAST + later_us))
 
     assert_served_as_joined(joined_at(places, LAST + later_us), served_at(places, LAST + later_us))
 
@@ -174,15 +180,13 @@ def test_an_empty_mirror_has_every_column(loaded: Places) -> None:
 def test_the_next_mirror_has_what_was_written_and_the_one_before_stays_as_it_was(
     tmp_path: Path, busy: Story
 ) -> None:
-    places = Places(tmp_path)
-    log = busy.log(places.log)
-    write_steps(log, places.features, LAST)
-    materialize(places, LAST)
+    places, log = a_loaded_run(tmp_path, busy)
     reader = MirrorReader(open_tables(places), list(VIDEOS), [0] * len(VIDEOS))
     before = reader.read(LAST)
     kept = {name: column.copy() for name, column in before.columns.items()}
 
-    OnlineWriter.from_log(places, log, LAST).write_changes(LAST + DAY_US)
+    writer = OnlineWriter.from_log(places, log, LAST)
+    writer.write(writer.changes(LAST + DAY_US))
     after = reader.read(LAST + DAY_US)
 
     assert (after.columns["video_impressions_24h"] == 0).all()
@@ -194,16 +198,14 @@ def test_the_next_mirror_has_what_was_written_and_the_one_before_stays_as_it_was
 def test_a_mirror_made_from_the_one_before_is_the_mirror_read_anew(
     tmp_path: Path, busy: Story, later_us: int
 ) -> None:
-    places = Places(tmp_path)
-    log = busy.log(places.log)
-    write_steps(log, places.features, LAST)
-    materialize(places, LAST)
+    places, log = a_loaded_run(tmp_path, busy)
     reader = a_reader(open_tables(places))
     reader.read(LAST)
 
     expired = reader.read(LAST + later_us)  # nothing was written
     assert_same(expired, a_reader(open_tables(places)).read(LAST + later_us))
-    OnlineWriter.from_log(places, log, LAST).write_changes(LAST + later_us)
+    writer = OnlineWriter.from_log(places, log, LAST)
+    writer.write(writer.changes(LAST + later_us))
 
     assert_same(reader.read(LAST + later_us), a_reader(open_tables(places)).read(LAST + later_us))
 

@@ -139,7 +139,7 @@ def test_after_each_write_of_what_changed_the_store_is_the_join_for_everybody(
     writer, before = a_writer(story, tmp_path), CUT
     for now in MOMENTS:
         absorb_one_by_one(writer, heard_between(story, before, now))
-        writer.write_changes(now)
+        writer.write(writer.changes(now))
 
         assert_stored_as_joined(writer, features, now)
         before = now
@@ -156,7 +156,7 @@ def test_what_the_log_heard_after_the_store_was_loaded_is_written_too(
     materialize(places, loaded_us)
 
     writer = OnlineWriter.from_log(places, log, CUT)
-    writer.write_changes(CUT)
+    writer.write(writer.changes(CUT))
 
     assert_stored_as_joined(writer, features, CUT)
 
@@ -173,22 +173,22 @@ def test_changes_written_after_later_events_were_heard_are_still_of_their_moment
 
     for view in (VIDEO_STATS, CREATOR_STATS):
         assert stored_at(writer.tables, view, MOMENTS[1]) == joined_at(features, view, MOMENTS[1])
-    writer.write_changes(MOMENTS[3])
+    writer.write(writer.changes(MOMENTS[3]))
     assert_stored_as_joined(writer, features, MOMENTS[3])
 
 
 def test_what_did_not_change_is_not_written_again(tmp_path: Path, story: Story) -> None:
     writer = a_writer(story, tmp_path)
-    assert writer.write_changes(CUT) > 0
+    assert writer.write(writer.changes(CUT)) > 0
 
-    assert writer.write_changes(CUT) == 0
-    nothing_happens = [writer.write_changes(CUT + n) for n in (1, 2, 3)]
-    assert sum(nothing_happens) < writer.write_changes(CUT + DAY_US)
+    assert writer.write(writer.changes(CUT)) == 0
+    nothing_happens = [writer.write(writer.changes(CUT + n)) for n in (1, 2, 3)]
+    assert sum(nothing_happens) < writer.write(writer.changes(CUT + DAY_US))
 
 
 def test_people_are_written_with_each_event_and_videos_when_asked(tmp_path: Path, story: Story) -> None:
     writer = a_writer(story, tmp_path)
-    writer.write_changes(CUT)
+    writer.write(writer.changes(CUT))
     told = Story()
     told.swipes(3, 2, CUT + MINUTE_US)
     names = USER_STATS.names.index("user_impressions_7d"), VIDEO_STATS.names.index("video_impressions_7d")
@@ -200,7 +200,7 @@ def test_people_are_written_with_each_event_and_videos_when_asked(tmp_path: Path
     person, video = (stored_at(writer.tables, view, now) for view in (USER_STATS, VIDEO_STATS))
     assert person[3][names[0]] == before[0][3][names[0]] + 1
     assert video == before[1]
-    writer.write_changes(now)
+    writer.write(writer.changes(now))
     assert stored_at(writer.tables, VIDEO_STATS, now)[2][names[1]] == before[1][2][names[1]] + 1
 
 
@@ -208,7 +208,7 @@ def test_whoever_just_did_something_is_stored_as_joined_at_every_event(
     tmp_path: Path, story: Story, features: Path
 ) -> None:
     writer = a_writer(story, tmp_path)
-    writer.write_changes(CUT)
+    writer.write(writer.changes(CUT))
     for event in heard_between(story, CUT, CUT + 4 * HOUR_US):
         now = event["known_time_us"] + 1
         writer.write_together(writer.absorb([event], now))
@@ -225,18 +225,18 @@ def test_a_store_that_does_not_take_writes_loses_nothing(
     tmp_path: Path, story: Story, features: Path, gone: int
 ) -> None:
     writer = a_writer(story, tmp_path)
-    writer.write_changes(CUT)
+    writer.write(writer.changes(CUT))
     store: Any = writer.tables
     store.gone = gone
     before = CUT
     for now in MOMENTS[:5]:
         absorb_one_by_one(writer, heard_between(story, before, now))
-        writer.write_changes(now)
+        writer.write(writer.changes(now))
         before = now
     store.gone = 0
     absorb_one_by_one(writer, heard_between(story, before, MOMENTS[5]))
 
-    writer.write_changes(MOMENTS[5])
+    writer.write(writer.changes(MOMENTS[5]))
 
     assert_stored_as_joined(writer, features, MOMENTS[5])
 
@@ -246,7 +246,7 @@ def test_each_write_the_store_did_not_take_is_counted_and_said(
 ) -> None:
     writer = a_writer(story, tmp_path, gone=3)
 
-    assert writer.write_changes(CUT) > 0
+    assert writer.write(writer.changes(CUT)) > 0
 
     assert writer.failures == 3
     said = [record.getMessage() for record in caplog.records]
@@ -257,11 +257,11 @@ def test_each_write_the_store_did_not_take_is_counted_and_said(
 
 def test_what_was_due_and_has_been_written_is_due_no_more(tmp_path: Path, story: Story) -> None:
     writer = a_writer(story, tmp_path, gone=len(STATS))
-    assert writer.write_changes(CUT) == 0
+    assert writer.write(writer.changes(CUT)) == 0
     assert writer.is_behind
 
-    assert writer.write_changes(CUT) > 0
-    assert writer.write_changes(CUT) == 0
+    assert writer.write(writer.changes(CUT)) > 0
+    assert writer.write(writer.changes(CUT)) == 0
     assert not writer.is_behind
 
 
@@ -283,7 +283,7 @@ def test_a_video_that_reached_the_log_by_another_door_is_stored_with_its_creator
     story.uploads(1, creator=5, at_us=CUT - HOUR_US)
 
     writer.catch_up(story.log(tmp_path / "other"), CUT)
-    writer.write_changes(CUT)
+    writer.write(writer.changes(CUT))
 
     uploads = CREATOR_STATS.names.index("creator_uploads_7d")
     assert stored_at(writer.tables, CREATOR_STATS, CUT)[5][uploads] == 1
@@ -298,7 +298,7 @@ def test_an_upload_is_caught_up_with_only_after_it_was_known(tmp_path: Path) -> 
     counted = []
     for now in (CUT, CUT + 1, CUT + 2):
         writer.catch_up(log, now)
-        writer.write_changes(now)
+        writer.write(writer.changes(now))
         counted.append(stored_at(writer.tables, CREATOR_STATS, now)[5][uploads])
 
     assert counted == [0, 1, 1]

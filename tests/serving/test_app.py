@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from fastapi.testclient import TestClient
 
 from feature_repo.journal import Journal, frame_of
 from feature_repo.places import Places
-from serving import registry
-from serving.app import _survived, create_app
+from serving import app, registry
+from serving.app import _survived, create_app, rests_until_s
 from serving.guards import LARGEST_BODY
 from serving.live import Live
 from serving.wire import MOST_EVENTS
@@ -323,6 +324,27 @@ def test_a_step_that_fails_does_not_stop_following() -> None:
 
     assert _survived(fails) is False
     assert _survived(lambda: True) is True
+
+
+def test_the_videos_features_are_renewed_again_and_again(
+    live: Live, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renewed, thrice, freshen = [0], threading.Event(), live.freshen
+
+    def counted() -> None:
+        freshen()
+        renewed[0] += 1
+        if renewed[0] == 3:
+            thrice.set()
+
+    monkeypatch.setattr(live, "freshen", counted)
+    monkeypatch.setattr(app, "FOLLOW_EVERY_S", 0.001)
+    with TestClient(create_app(live, places)):
+        assert thrice.wait(timeout=60)
+
+
+def test_renewing_takes_a_tenth_of_the_time_at_most() -> None:
+    assert rests_until_s(100.0, 100.08) == pytest.approx(100.8)
 
 
 def test_a_taken_port_is_said_so_with_the_command_to_run() -> None:
