@@ -16,8 +16,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from feature_repo.catalogue import Feature, feature_named
+from feature_repo.compiling import compiled
 from feature_repo.matrix import COLUMNS
-from feature_repo.orders import compiled
 
 Counts = NDArray[np.int64]
 Ends = NDArray[np.float32]

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from feature_repo.catalogue import STATS, View
 from feature_repo.facts import KEY_SPAN, NOBODY, Facts, Ints
+from feature_repo.formulas import Floats, formula
 from feature_repo.orders import in_order
-from feature_repo.windows import Floats, Keyed, formula, sums_at
+from feature_repo.windows import Keyed, sums_at
 
 
 def counted(facts: Facts, view: View, keys: Ints, moments_us: Ints) -> Floats:

@@ -116,6 +116,8 @@ NO_FACTS = Facts(_NONE, _NONE, _NONE, _NONE, _NONE, _NONE, _NONE, np.zeros((0, l
 
 def joined(parts: Sequence[Facts]) -> Facts:
     """One after the other."""
+    if len(parts) == 1:
+        return parts[0]
     return Facts(*(np.concatenate([getattr(p, each.name) for p in parts]) for each in fields(Facts)))
 
 
@@ -219,7 +221,7 @@ def _number(name: str, value: Any) -> int:
 def facts_of(tables: Mapping[str, Columns], known: Known) -> Facts:
     """The facts of these events (a kind may be missing), given what was known; follows are remembered."""
     parts = [make(tables[kind], known) for kind, make in _MAKERS.items() if kind in tables]
-    return joined(parts or [NO_FACTS])
+    return joined(parts) if parts else NO_FACTS
 
 
 def _watches(watched: Columns, known: Known) -> Facts:

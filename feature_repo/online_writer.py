@@ -19,7 +19,7 @@ from feature_repo.catalogue import STATS, USER_STATS, USER_TOPIC_STATS, View, vi
 from feature_repo.facts import TOLD, Columns, Facts, Ints, columns_of_events
 from feature_repo.log import EventLog
 from feature_repo.materialization import read_loaded, schema_of
-from feature_repo.packed_rows import Rows, Schema, rows_of_columns
+from feature_repo.packed_rows import Rows, Schema
 from feature_repo.packed_tables import PackedTables
 from feature_repo.places import Places
 from feature_repo.steps import table_keys
@@ -98,6 +98,7 @@ class OnlineWriter:
         """Bring the store to the moment of these changes; how many rows. Needs no lock: what is heard
         meanwhile is known later, so it changes no value of that moment.
         """
+        self.stream.lay_out()
         views = (Changes(changes.now_us, {name: keys}) for name, keys in changes.keys.items())
         return sum(map(self.write_together, views))
 
@@ -125,9 +126,10 @@ class OnlineWriter:
 
     def _rows(self, view: View, keys: Ints, now_us: int) -> tuple[Schema, Ints, Rows]:
         steps = self.stream.value(view, keys, now_us)
-        schema, columns = schema_of(view), dict(zip(view.names, steps.values.T, strict=True))
-        table = np.column_stack(list(table_keys(view, keys).values()))
-        return schema, table, rows_of_columns(schema, columns, steps.since_us, steps.until_us)
+        schema, n = schema_of(view), len(keys)
+        table = np.array(list(table_keys(view, keys).values())).T
+        values = steps.values.view(schema.dtype).reshape(n)  # float32 all of them, in its order
+        return schema, table, Rows(np.ones(n, np.bool_), steps.since_us, steps.until_us, values)
 
 
 def tables_of(events: Iterable[Mapping[str, Any]]) -> dict[str, Columns]:

@@ -6,26 +6,17 @@ equal in both may come in any order. What is in order already is only read once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from feature_repo.compiling import compiled
+
 Ints = NDArray[np.int64]
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 SPARSE = 4
 """Keys that lie further apart than this, on average, are sorted instead of counted."""
 BITS = 63
 """Of a whole number that is not negative."""
-
-
-def compiled(function: Function) -> Function:
-    """The same function as machine code, kept on disk; it lets other threads run meanwhile."""
-    made: Function = njit(cache=True, nogil=True)(function)
-    return made
 
 
 def numbered(keys: Ints) -> tuple[Ints, Ints]:

@@ -24,9 +24,10 @@ import polars as pl
 from feature_repo.catalogue import PRIORS, PROFILES, STATS, STRENGTH, UNITS, VIEWS, Feature, View
 from feature_repo.clock import DAY_US, INSTANT, SECOND_US
 from feature_repo.facts import KEY_SPAN, Facts, Ints, counted_facts
+from feature_repo.formulas import formula
 from feature_repo.log import EventLog
 from feature_repo.reports import write_text_atomically
-from feature_repo.windows import Keyed, changes, formula, step_moments, sums_at
+from feature_repo.windows import Keyed, changes, step_moments, sums_at
 
 HORIZON_US = 30 * DAY_US
 """How far after the log's end steps are written: every window but "ever" is empty by then."""

@@ -1,8 +1,8 @@
 """Windowed features event by event: `update` with what was just known, `value` at any moment.
 
 Law: `value` at t is the step the offline store holds at t, if both know the same facts; tests hold the two
-together with late events, ties and boundaries. What the log knew is one table with an index per view, what
-came since is appended to it, and a value is counted from the facts of its own key alone.
+together with late events, ties and boundaries. What the log knew is one table, laid out by key for each view;
+what came since is appended to it, counted one by one, and laid out in its turn when there is much of it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import fields, replace
 from functools import partial
+from itertools import accumulate, chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,13 +21,27 @@ import polars as pl
 from numpy.typing import NDArray
 
 from feature_repo.catalogue import STATS, View
-from feature_repo.facts import Columns, Facts, Ints, Known, Makers, columns_of, counted_facts, facts_of
+from feature_repo.facts import (
+    NOBODY,
+    Columns,
+    Facts,
+    Ints,
+    Known,
+    Makers,
+    columns_of,
+    counted_facts,
+    facts_of,
+)
+from feature_repo.formulas import Floats, formula
 from feature_repo.log import EventLog
 from feature_repo.orders import ascending
-from feature_repo.windows import Floats, counts_in, formula, sums_now
+from feature_repo.prefix_sums import NO_ROWS, PrefixSums
+from feature_repo.windows import count_now, counted_keys, nothing_counted
 
 ROOM = 1 << 21
 """Facts there is room for behind the log's: the system gives memory only for those that are written."""
+MUCH, SHARE = 1 << 14, 16
+"""Facts are laid out when so many were added, and a share of those laid out since the log: one in sixteen."""
 _WINDOWS = tuple(sorted({window for view in STATS for window in view.windows_us}))
 
 
@@ -45,11 +60,14 @@ class FeatureStream:
     def __init__(self, facts: Facts, known: Known, told_us: int) -> None:
         self._known, self._facts = known, _Growing(facts)
         self._facts.make_room()  # now, or the first event would wait for it
+        facts = self._facts.part
+        by_event = ascending(facts.event_us)
         with ThreadPoolExecutor(2) as pool:  # sorting lets another thread sort meanwhile
-            indexes = pool.map(partial(_Index, facts), STATS)
+            indexes = pool.map(partial(_Index, facts, by_event), STATS)
             self._indexes = {view.name: index for view, index in zip(STATS, indexes, strict=True)}
-        self._by_event = np.argsort(facts.event_us, kind="stable")
-        self._logged = self._told = len(facts)
+        self._logged = self._told = self._laid_out = len(facts)
+        self._by_event = ((0, by_event), (len(facts), by_event[:0]))
+        """The log's facts and those laid out since: the row of the first, and their order."""
         self._revised = np.flatnonzero(facts.made_known_us >= told_us)  # the log heard of them since
         self._told_us = told_us
         self._lock = threading.RLock()
@@ -82,7 +100,7 @@ class FeatureStream:
                 return found
             first = self._facts.append(found)
             for view in STATS:
-                self._indexes[view.name].add(found.keys_for(view), counts_in(found, view), first)
+                self._indexes[view.name].add(counted_keys(found, view), range(first, first + len(found)))
             return found
 
     def catch_up(self, uploaded: pl.DataFrame) -> None:
@@ -101,18 +119,19 @@ class FeatureStream:
         part.made_known_us[rows] = np.maximum(part.known_us[rows], made_us)
         revised = part.take(rows)
         for view in (view for view in STATS if view.per_maker):
-            self._indexes[view.name].add(revised.keys_for(view), counts_in(revised, view), rows)
+            self._indexes[view.name].add(counted_keys(revised, view), rows.tolist())
         self._revised = np.concatenate([self._revised, rows])
 
     def value(self, view: View, keys: Sequence[int] | Ints, now_us: int) -> Steps:
         """The steps of some entities at a moment, in the order asked."""
         index, wanted = self._indexes[view.name], np.asarray(keys, np.int64)
         with self._lock:
-            facts, parts = self._facts.part, [index.rows_of(key) for key in wanted.tolist()]
-        starts = np.cumsum([0, *map(len, parts)])
-        rows = np.concatenate([np.zeros(0, np.int64), *parts])
-        sums, since_us, until_us = sums_now(facts, view, rows, starts, now_us)  # others may append meanwhile
-        return Steps(wanted, formula(view.name).values(sums), since_us, until_us)
+            facts, parts, (rows, starts) = self._facts.part, index.laid_out, index.added(wanted)
+        found = nothing_counted(view, len(wanted))  # from here on others may append
+        for part in parts:
+            part.count(found, facts, wanted, now_us)
+        count_now(found, facts, view, rows, starts, now_us)
+        return Steps(wanted, formula(view.name).values(found.sums), found.since_us, found.until_us)
 
     def knows_more(self, view: View, keys: Ints, since_us: Ints) -> NDArray[np.bool_]:
         """For which keys something became known after the log that a step as old as this cannot hold."""
@@ -134,19 +153,39 @@ class FeatureStream:
             moved = {v.name: np.concatenate([entered, *(left[w] for w in v.windows_us)]) for v in STATS}
             return {view.name: keys_of(self._facts.part.take(moved[view.name]), view) for view in STATS}
 
+    def lay_out(self, much: int = MUCH) -> None:
+        """Lay out by key what was added, if it is much. Called by one thread; people are served meanwhile."""
+        with self._lock:
+            facts, end = self._facts.part, self._facts.n
+            if end - self._laid_out < max(much, (self._laid_out - self._logged) // SHARE):
+                return
+            for index in self._indexes.values():
+                index.set_aside()
+        by_event = ascending(facts.event_us[self._logged :])
+        for index in self._indexes.values():
+            made = index.made_of_all_since(facts)
+            with self._lock:
+                index.take(made)
+        with self._lock:
+            self._by_event, self._laid_out = (self._by_event[0], (self._logged, by_event)), end
+
     def _left(self, window_us: int, after_us: int, upto_us: int) -> Ints:
         """Facts of which a window of this length is free from a moment in (after, upto] on."""
         low, high = after_us - window_us - 1, upto_us - window_us - 1
-        event_us = self._facts.part.event_us
-        logged, since = event_us[: self._logged], event_us[self._logged :]
-        first, end = np.searchsorted(logged, (low, high), side="right", sorter=self._by_event)
-        new = np.flatnonzero((since > low) & (since <= high)) + self._logged
-        return np.concatenate([self._by_event[first:end], new])
+        event_us, parts = self._facts.part.event_us, list[Ints]()
+        for first, order in self._by_event:
+            some = event_us[first : first + len(order)]
+            gone, upto = np.searchsorted(some, (low, high), side="right", sorter=order)
+            parts.append(order[gone:upto] + first)
+        new = event_us[self._laid_out :]
+        parts.append(np.flatnonzero((new > low) & (new <= high)) + self._laid_out)
+        return np.concatenate(parts)
 
 
 def keys_of(facts: Facts, view: View) -> Ints:
     """The distinct keys of the view that these facts count for, ascending."""
-    return np.unique(facts.keys_for(view)[counts_in(facts, view)])
+    keys = counted_keys(facts, view)
+    return np.unique(keys[keys != NOBODY])
 
 
 class _Growing:
@@ -157,7 +196,10 @@ class _Growing:
         self._first = self.n = len(facts)
 
     def fork(self) -> _Growing:
-        return _Growing(self.part)
+        """What is told of an upload is written where it is: each has its own."""
+        part = self.part
+        own = {name: getattr(part, name).copy() for name in ("creator_id", "topic", "made_known_us")}
+        return _Growing(replace(part, **own))
 
     def make_room(self, facts: int = ROOM) -> None:
         """For so many behind the log's, and at least ROOM."""
@@ -186,33 +228,64 @@ def _with_room(facts: Facts, rows: int) -> Facts:
 
 
 class _Index:
-    """Which rows of the facts count for a key of one view: an array for the log's, lists for those since."""
+    """Which rows of the facts count for a key of one view: those of the log and much of what came since laid
+    out by key, lists for what was added after that.
+    """
 
-    def __init__(self, facts: Facts, view: View) -> None:
-        kept = np.flatnonzero(counts_in(facts, view))
-        keys = facts.keys_for(view)[kept]
-        order = ascending(keys)
-        self._keys, self._rows = keys[order], kept[order].astype(np.int32)
-        self._since: dict[int, list[int]] = {}
+    def __init__(self, facts: Facts, by_event: Ints, view: View) -> None:
+        keys = counted_keys(facts, view)[by_event]
+        kept = np.flatnonzero(keys != NOBODY)
+        logged = PrefixSums.of(facts, view, by_event[kept], keys[kept])
+        self.laid_out = (logged, PrefixSums.of(facts, view, NO_ROWS, NO_ROWS))
+        self._view = view
+        self._aside: dict[int, list[int]] = {}
+        """Being laid out."""
+        self._added: dict[int, list[int]] = {}
+        self._last: dict[int, int] = {}
 
     def fork(self) -> _Index:
         other = copy(self)
-        other._since = {key: list(rows) for key, rows in self._since.items()}
+        keys = (*self._aside, *self._added)
+        other._added, other._last = {key: [*self._added_of(key)] for key in keys}, dict(self._last)
+        other._aside = {}
         return other
 
-    def add(self, keys: Ints, counted: NDArray[np.bool_], rows: Ints | int) -> None:
-        """Facts of these keys, at these rows or from this row on; only those that count are kept."""
-        places = np.flatnonzero(counted)
-        where = places + rows if isinstance(rows, int) else rows[places]
-        for key, row in zip(keys[places].tolist(), where.tolist(), strict=True):
-            self._since.setdefault(key, []).append(row)
+    def add(self, keys: Ints, rows: Sequence[int]) -> None:
+        """Facts with these counted keys, at these rows."""
+        for key, row in zip(keys.tolist(), rows, strict=True):
+            if key != NOBODY:
+                self._added.setdefault(key, []).append(row)
+                self._last[key] = row
 
     def last_of(self, key: int) -> int:
-        """The last row that was added for a key; -1 if none was."""
-        since = self._since.get(key)
-        return since[-1] if since else -1
+        """The last row that was added for a key since the log; -1 if none was."""
+        return self._last.get(key, -1)
 
-    def rows_of(self, key: int) -> Ints:
-        first, end = np.searchsorted(self._keys, (key, key + 1))
-        logged, since = self._rows[first:end], self._since.get(key)
-        return np.asarray(logged if since is None else np.concatenate([logged, since]), np.int64)
+    def added(self, keys: Ints) -> tuple[Ints, Ints]:
+        """The rows of each key that are not laid out, and where those of each begin."""
+        parts = [self._added_of(key) for key in keys.tolist()]
+        return np.array([*chain(*parts)], np.int64), np.array([0, *accumulate(map(len, parts))])
+
+    def set_aside(self) -> None:
+        """What was added until now is to be laid out, and nothing after it; the last time's first, if that
+        failed.
+        """
+        if not self._aside:
+            self._aside, self._added = self._added, {}
+
+    def made_of_all_since(self, facts: Facts) -> PrefixSums:
+        """What was laid out since the log, and what was set aside."""
+        before = self.laid_out[1]
+        keys = np.array([key for key, rows in self._aside.items() for _ in rows], np.int64)
+        keys = np.concatenate([before.keys.repeat(np.diff(before.starts)), keys])
+        rows = np.concatenate([before.rows, np.array([*chain(*self._aside.values())], np.int64)])
+        order = ascending(facts.event_us[rows])
+        return PrefixSums.of(facts, self._view, rows[order], keys[order])
+
+    def take(self, since: PrefixSums) -> None:
+        """Count by this from now on."""
+        self.laid_out, self._aside = (self.laid_out[0], since), {}
+
+    def _added_of(self, key: int) -> Sequence[int]:
+        aside, added = self._aside.get(key, ()), self._added.get(key, ())
+        return [*aside, *added] if aside else added

@@ -11,19 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
-from feature_repo.catalogue import PRIORS, STRENGTH, UNITS, Feature, View, view_named
+from feature_repo.catalogue import View
 from feature_repo.clock import NEVER_US
-from feature_repo.facts import EVENTS, Amounts, Facts
-from feature_repo.orders import compiled, in_order, numbered
+from feature_repo.compiling import compiled, compiled_for
+from feature_repo.facts import KEY_SPAN, NOBODY, Amounts, Facts
+from feature_repo.formulas import formula
+from feature_repo.orders import in_order, numbered
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
@@ -66,25 +68,48 @@ class Keyed:
         return np.searchsorted(self.codes, np.arange(len(self.keys) + 1))
 
 
+def counted_keys(facts: Facts, view: View) -> Ints:
+    """The view's key of each fact; NOBODY where it has none, or counts for none of the view's events."""
+    columns = [getattr(facts, key) for key in view.keys]
+    found = np.empty(len(facts), np.int64)
+    _counted_keys(columns[0], columns[-1], facts.amounts, formula(view.name).events,
+                  KEY_SPAN if len(columns) == 2 else 0, found)  # fmt: skip
+    return found
+
+
 def counts_in(facts: Facts, view: View) -> NDArray[np.bool_]:
     """Which facts have the view's keys and count for one of its events."""
-    counted = facts.amounts[:, formula(view.name).events].any(axis=1)
-    return np.asarray((facts.keys_for(view) >= 0) & counted)
+    return np.asarray(counted_keys(facts, view) != NOBODY)
 
 
-def sums_now(facts: Facts, view: View, rows: Ints, starts: Ints, now_us: int) -> tuple[Ints, Ints, Ints]:
-    """What some entities' facts sum to at a moment; `rows[starts[i]:starts[i + 1]]` are those of the i-th.
-
-    int64[n, pairs] for the view's formula; since when each is what it is, and until when if nothing new is
-    heard of: the first moment of each, 0 and NEVER_US where no fact has counted yet.
+class Sums(NamedTuple):
+    """What some entities' facts sum to, int64[n, pairs] for the view's formula; since when each is what it
+    is, and until when if nothing new is heard of.
     """
-    n = len(starts) - 1
-    windows, wanted = np.asarray(view.windows_us, np.int64), formula(view.name).wanted
-    sums = np.zeros((n, len(wanted)), np.int64)
-    since_us, until_us = np.zeros(n, np.int64), np.full(n, NEVER_US, np.int64)
-    _sums_now(facts.event_us, facts.known_for(view), facts.amounts, rows, starts, now_us, windows, wanted,
-              sums, since_us, until_us)  # fmt: skip
-    return sums, since_us, until_us
+
+    sums: Ints
+    since_us: Ints
+    until_us: Ints
+
+
+def nothing_counted(view: View, n: int) -> Sums:
+    """The sums of n entities before any fact: of all time so far, and for ever."""
+    found = np.zeros((n, len(formula(view.name).wanted)), np.int64)
+    return Sums(found, np.zeros(n, np.int64), np.full(n, NEVER_US, np.int64))
+
+
+def count_now(found: Sums, facts: Facts, view: View, rows: Ints, starts: Ints, now_us: int) -> None:
+    """Add facts to sums as of a moment; `rows[starts[i]:starts[i + 1]]` are those of the i-th entity."""
+    windows, wanted = formula(view.name).asked
+    _count_now(facts.event_us, facts.known_for(view), facts.amounts, rows, starts, now_us, windows, wanted,
+               *found)  # fmt: skip
+
+
+def sums_now(facts: Facts, view: View, rows: Ints, starts: Ints, now_us: int) -> Sums:
+    """The same from nothing."""
+    found = nothing_counted(view, len(starts) - 1)
+    count_now(found, facts, view, rows, starts, now_us)
+    return found
 
 
 def sums_at(facts: Keyed, codes: Ints, moments_us: Ints, windows: Sequence[int], wanted: Ints) -> Ints:
@@ -144,73 +169,21 @@ def changes(codes: Ints, sums: Ints) -> NDArray[np.bool_]:
     return found
 
 
-@dataclass(frozen=True)
-class Formula:
-    """How a view's features follow from sums: the one place that says what counts, sums and rates are."""
-
-    wanted: Ints  # [pairs, 2]: the (window number, event number) of every sum that is needed
-    amount: Ints  # [features]: which sum each feature is of
-    shown: Ints  # [features]: which sum is a rate's impressions; of no meaning elsewhere
-    units: Doubles  # [features]: what the amount is divided by
-    priors: Doubles  # [features]: STRENGTH times a rate's prior
-    is_rate: NDArray[np.bool_]
-
-    @cached_property
-    def events(self) -> Ints:
-        """The numbers of the events that are counted, ascending."""
-        return np.unique(self.wanted[:, 1])
-
-    def values(self, sums: Ints) -> Floats:
-        """f32[m, features] of int64[m, pairs]."""
-        found = np.empty((len(sums), len(self.amount)), np.float32)
-        _values(sums, self.amount, self.shown, self.units, self.priors, self.is_rate, STRENGTH, found)
-        return found
+_COLUMN = types.Array(types.int64, 1, "A", readonly=True)
+_TABLE = types.Array(types.int32, 2, "A", readonly=True)
 
 
-@cache
-def formula(view_name: str) -> Formula:
-    """The formula of a view of the catalogue."""
-    view = view_named(view_name)
-    needs = [[_pair(view, feature, event) for event in _ingredients(feature)] for feature in view.features]
-    wanted = sorted({pair for pairs in needs for pair in pairs})
-    places = [[wanted.index(pair) for pair in pairs] for pairs in needs]
-    return Formula(
-        np.array(wanted, np.int64),
-        np.array([place[0] for place in places]),
-        np.array([place[-1] for place in places]),
-        np.array([float(UNITS.get(feature.event, 1)) for feature in view.features]),
-        np.array([STRENGTH * PRIORS.get(feature.event, 0.0) for feature in view.features]),
-        np.array([feature.kind == "rate" for feature in view.features]),
-    )
-
-
-def _pair(view: View, feature: Feature, event: str) -> tuple[int, int]:
-    return view.windows_us.index(feature.window_us), EVENTS.index(event)
-
-
-def _ingredients(feature: Feature) -> tuple[str, ...]:
-    return (feature.event, "impressions") if feature.kind == "rate" else (feature.event,)
-
-
-@compiled
-def _values(
-    sums: Ints,
-    amount: Ints,
-    shown: Ints,
-    units: Doubles,
-    priors: Doubles,
-    is_rate: Mask,
-    strength: float,
-    found: Floats,
-) -> None:
-    """Counts and sums as they are, rates smoothed and clipped to [0, 1]; in float64, and then float32."""
-    for row in range(len(sums)):
-        for feature in range(len(amount)):
-            value = sums[row, amount[feature]] / units[feature]
-            if is_rate[feature]:
-                smooth = (value + priors[feature]) / (sums[row, shown[feature]] + strength)
-                value = min(max(smooth, 0.0), 1.0)
-            found[row, feature] = value
+@compiled_for(types.void(_COLUMN, _COLUMN, _TABLE, _COLUMN, types.int64, types.int64[::1]))
+def _counted_keys(first: Ints, second: Ints, amounts: Amounts, events: Ints, span: int, found: Ints) -> None:
+    """As Facts.keys_for makes them of two columns; of the first alone if the span is 0."""
+    for row in range(len(found)):
+        found[row] = NOBODY
+        if first[row] < 0 or second[row] < 0:
+            continue
+        for event in events:
+            if amounts[row, event]:
+                found[row] = first[row] * span + second[row] if span else first[row]
+                break
 
 
 @compiled
@@ -227,7 +200,7 @@ def _changes(codes: Ints, sums: Ints, found: Mask) -> None:
 
 
 @compiled
-def _sums_now(
+def _count_now(
     event_us: Ints,
     known_us: Ints,
     amounts: Amounts,

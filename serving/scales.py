@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feature_repo.orders import compiled
+from feature_repo.compiling import compiled
 from serving.tree_texts import Forest, Node
 
 Floats = npt.NDArray[np.float32]

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba.extending import intrinsic
 
-from feature_repo.orders import compiled
+from feature_repo.compiling import compiled
 from serving.scales import BLOCK, Columns, Floats, Ranks, Scale
 from serving.tree_texts import Forest, Node, Tree, forest_of
 

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from feature_repo.catalogue import USER_STATS, VIDEO_STATS, View
 from feature_repo.clock import DAY_US, HOUR_US
 from feature_repo.facts import EVENTS, NOBODY, Facts, Known, Makers
+from feature_repo.formulas import formula
 from feature_repo.streams import FeatureStream
-from feature_repo.windows import formula, sums_before
+from feature_repo.windows import sums_before
 
 Ints = NDArray[np.int64]
 Arm = Callable[[Facts, View], Ints]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from feature_repo.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US, start_of
 from feature_repo.events import CONTENT_SIZE, KINDS, POSITIONS_PER_REQUEST
 from feature_repo.facts import EVENTS, NOBODY, Facts
 from feature_repo.journal import frame_of
 from feature_repo.log import EventLog
+from feature_repo.slates import Slate
 
 MIDNIGHT = start_of(dt.date(2026, 6, 1))
 """Where every story starts: Monday 2026-06-01T00:00Z."""
@@ -167,6 +170,32 @@ def watched_event(event_id: str = "w1", **changes: Any) -> dict[str, Any]:
         "duration_ms": 30_000,
     }
     return {**event, **changes}
+
+
+def a_slate(
+    items: Sequence[tuple[int, float, bool, str]], features: NDArray[np.float32] | None = None
+) -> Slate:
+    """Request 41 of user 3, answered with these (video, propensity, explored, source)."""
+    requested = {
+        "kind": "requested",
+        "event_id": "requested/41",
+        "event_time_us": at(hours=1),
+        "known_time_us": at(hours=1),
+        "request_id": 41,
+        "user_id": 3,
+        "surface": 0,
+        "limit": 10,
+        "explore": True,
+        "seed": 0,
+        "release_id": "r-1",
+        "features_time_us": at(),
+        "catalogue_time_us": at(),
+        "loaded_time_us": None,
+        "degraded": "",
+        "response_sha256": "0" * 64,
+    }
+    videos, propensities, explored, sources = ([item[column] for item in items] for column in range(4))
+    return Slate(requested, videos, propensities, explored, sources, features)  # type: ignore[arg-type]
 
 
 def a_busy_story(rng: np.random.Generator, until_us: int, swipes: int = 400) -> Story:

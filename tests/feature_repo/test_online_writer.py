@@ -23,7 +23,6 @@ from feature_repo.catalogue import (
 from feature_repo.clock import DAY_US, HOUR_US, MINUTE_US
 from feature_repo.facts import KEY_SPAN, Ints
 from feature_repo.materialization import materialize, schema_of
-from feature_repo.online import holds
 from feature_repo.online_writer import AT_ONCE, OnlineWriter, tables_of
 from feature_repo.packed_rows import Rows, Schema
 from feature_repo.packed_tables import PackedTables, open_packed
@@ -96,7 +95,7 @@ def stored_at(tables: PackedTables, view: View, now_us: int) -> Values:
     rows = tables.read(schema_of(view), np.column_stack(list(table_keys(view, keys).values())))
     wide = np.column_stack([rows.values[name] for name in view.names])
     found = np.where(
-        holds(view, rows, now_us)[:, None],
+        (rows.found & (rows.since_us >= now_us - (view.ttl_us or 0)))[:, None],
         wide,
         np.array([DEFAULTS[name] for name in view.names], np.float32),
     )

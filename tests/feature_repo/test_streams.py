@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,7 @@ from feature_repo.catalogue import STATS, USER_STATS, View
 from feature_repo.clock import DAY_US, HOUR_US, MINUTE_US
 from feature_repo.facts import KEY_SPAN, Ints
 from feature_repo.online_writer import tables_of
+from feature_repo.prefix_sums import PrefixSums
 from feature_repo.steps import source_of, write_steps
 from feature_repo.streams import FeatureStream
 from tests.feature_repo.builders import Story, a_busy_story, at
@@ -110,6 +112,67 @@ def test_what_is_not_told_as_changed_has_not_changed(
 def _pairs() -> Ints:
     users, topics = np.meshgrid(np.arange(10), np.arange(4))
     return np.asarray((users * KEY_SPAN + topics).ravel(), np.int64)
+
+
+def test_laying_out_changes_nothing_that_is_told(tmp_path: Path, story: Story) -> None:
+    stream = FeatureStream.from_log(story.log(tmp_path), CUT, told_us=CUT)
+    later = told_later(story)
+    for first in range(0, len(later), 40):
+        plain, now = stream.fork(), int(str(later[first]["known_time_us"])) + HOUR_US
+        stream.lay_out(much=1)
+        for each in (plain, stream):
+            each.update(tables_of(later[first : first + 40]))
+
+        assert everything_told(stream, now) == everything_told(plain, now)
+
+
+def test_what_is_heard_while_facts_are_laid_out_is_counted(
+    tmp_path: Path, story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = FeatureStream.from_log(story.log(tmp_path), CUT, told_us=CUT)
+    later, now = told_later(story), END + 2 * DAY_US
+    waiting = [tables_of(later[part::5]) for part in range(5)]
+    plain, of = stream.fork(), PrefixSums.of
+    told, asked = [], []
+
+    def heard_meanwhile(*given: Any) -> PrefixSums:
+        if waiting:
+            told.append(waiting.pop())
+            stream.update(told[-1])
+        asked.append(stream.value(USER_STATS, np.arange(10), now).values.tolist())
+        return of(*given)
+
+    stream.update(waiting[-1])
+    plain.update(waiting.pop())
+    monkeypatch.setattr(PrefixSums, "of", heard_meanwhile)
+    stream.lay_out(much=1)
+
+    for events, found in zip(told, asked, strict=True):
+        plain.update(events)
+        assert found == plain.value(USER_STATS, np.arange(10), now).values.tolist()
+    assert everything_told(stream, now) == everything_told(plain, now)
+
+
+def test_what_a_fork_learns_of_a_video_the_other_has_yet_to_learn(tmp_path: Path) -> None:
+    story, later = Story(), Story()
+    story.swipes(1, 20, at(minutes=30))
+    stream = FeatureStream.from_log(story.log(tmp_path), at(hours=1), told_us=at(hours=1))
+    later.uploads(20, creator=5, at_us=at(hours=2))
+    fork, uploads = stream.fork(), tables_of(later.events["uploaded"])
+
+    creators = next(view for view in STATS if view.name == "creator_stats")
+    for each in (fork, stream):
+        each.update(uploads)
+
+        shown = creators.names.index("creator_impressions_24h")
+        assert each.value(creators, [5], at(hours=3)).values[0, shown] == 1
+
+
+def everything_told(stream: FeatureStream, now_us: int) -> list[object]:
+    """Of a fork: every value, since and until when, and what changed."""
+    asked = {view: np.arange(14) if len(view.keys) == 1 else _pairs() for view in STATS}
+    steps = [part.tolist() for view, keys in asked.items() for part in stream.value(view, keys, now_us)]
+    return [steps, {name: keys.tolist() for name, keys in stream.fork().changed(now_us).items()}]
 
 
 def test_a_video_that_came_by_another_door_counts_for_its_creator(tmp_path: Path) -> None:

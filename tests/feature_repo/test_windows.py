@@ -13,7 +13,8 @@ from feature_repo.catalogue import STATS, STRENGTH, USER_STATS, USER_TOPIC_STATS
 from feature_repo.clock import HOUR_US, MINUTE_US, NEVER_US
 from feature_repo.events import KINDS
 from feature_repo.facts import COUNTED, EVENTS, NOBODY, Facts
-from feature_repo.windows import Keyed, formula, step_moments, sums_at, sums_before, sums_now
+from feature_repo.formulas import formula
+from feature_repo.windows import Keyed, counted_keys, step_moments, sums_at, sums_before, sums_now
 from tests.feature_repo.builders import facts_told
 
 Row = tuple[int, int, int, int]  # code, event_us, delay until known, amount
@@ -151,6 +152,17 @@ def test_what_was_before_each_event_agrees_with_counting_by_hand(
     found = sums_before(facts, view, WINDOWS, np.array(wanted))
 
     assert found.tolist() == before_by_hand(facts, view, wanted)
+
+
+@pytest.mark.parametrize("view", STATS, ids=lambda view: view.name)
+@given(told=some_facts, event=st.integers(0, len(EVENTS) - 1))
+def test_a_fact_has_the_key_of_a_view_that_counts_for_it(view: View, told: list[Row], event: int) -> None:
+    facts = facts_told(told)
+    keys, amounts = facts.user_id, np.roll(facts.amounts, event, axis=1)
+    facts = replace(facts, video_id=keys, creator_id=keys, topic=keys[::-1], amounts=amounts)
+
+    counted = amounts[:, formula(view.name).events].any(axis=1)
+    assert counted_keys(facts, view).tolist() == np.where(counted, facts.keys_for(view), NOBODY).tolist()
 
 
 def test_a_fact_counts_from_after_it_is_known_until_the_window_has_left_it() -> None:
