@@ -1,16 +1,20 @@
 """Events the server acknowledged, durable before the acknowledgement, until the log absorbs them.
 
-Law: what `append` returned from is on disk, and so is all that was noted before it. One event id has one
-body. The same id with the same body is a retry and is stored once; with another body it is a conflict, and
-nothing of its batch is stored. `known_time_us` is when we received it, so it is no part of the body. Only
-integers and strings are bound: importing Feast changes how SQLite stores a datetime anywhere in the process.
+Law: what was stored is on disk once `sync` returned, and so is all that was stored or noted before it: what
+survives the end of the machine is always the beginning of what was stored. One event id has one body. The
+same id with the same body is a retry and is stored once; with another body it is a conflict, and nothing of
+its batch is stored. `known_time_us` is when we received it, so it is no part of the body. Only integers and
+strings are bound: importing Feast changes how SQLite stores a datetime anywhere in the process.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -22,6 +26,8 @@ import polars as pl
 from feature_repo.events import KINDS
 from feature_repo.log import EventLog
 from feature_repo.schemas import key_of, refuse_bad_event
+from feature_repo.slates import Slate, events_of
+from feature_repo.syncs import SharedSync
 
 Event = Mapping[str, Any]
 
@@ -52,14 +58,14 @@ class ConflictingEvent(ValueError):
 
 
 class Acknowledged(NamedTuple):
-    """How many events of a batch are now durable for the first time, and how many already were."""
+    """How many events of a batch were stored for the first time, and how many already were."""
 
     stored: int
     repeated: int
 
 
 class Journaled(NamedTuple):
-    """An event and its number in the journal; numbers grow and are never reused."""
+    """An event and the number of its row; numbers grow and are never reused. Those of a slate share one."""
 
     number: int
     event: dict[str, Any]
@@ -83,34 +89,50 @@ class Journal:
             path, check_same_thread=False, isolation_level=None, timeout=patience_s
         )
         self._connection.execute("pragma journal_mode=wal")
+        self._connection.execute("pragma synchronous=normal")  # see `sync`
         self._connection.execute(f"pragma wal_autocheckpoint={PAGES}")
         self._connection.executescript(_TABLES)
+        self._commits = os.open(f"{path}-wal", os.O_RDONLY)
+        """Where SQLite writes them. Open before they are: whoever opens it later is not told that an earlier
+        one could not be brought to disk.
+        """
+        self._closed = weakref.finalize(self, os.close, self._commits)
+        self._syncs = SharedSync()
+        self._is_doubtful = False
+        """Whether a sync failed and none has succeeded since."""
         self._version = 0
         """SQLite's number of commits by others; changes of our own do not move it."""
 
     def append(self, events: Sequence[Event]) -> Acknowledged:
         """Store the batch whole or not at all; returns once it is on disk."""
-        return self._written(events, "full")
+        stored = self.store(events)
+        self.sync()
+        return stored
 
-    def note(self, events: Sequence[Event]) -> Acknowledged:
-        """The same, but on disk only with the next `append`: the end of this process loses nothing of it, the
-        end of the machine only what nobody has told us anything about yet.
+    def store(self, events: Sequence[Event]) -> Acknowledged:
+        """Store the batch whole or not at all. Everybody can read it, and the end of this process loses
+        nothing of it; on disk it is after the next `sync`.
         """
-        return self._written(events, "normal")
-
-    def _written(self, events: Sequence[Event], synchronous: str) -> Acknowledged:
         rows = [_row(event) for event in events]
-        with self._lock:
-            self._connection.execute(f"pragma synchronous={synchronous}")
-            self._connection.execute("begin immediate")
-            try:
-                stored = self._store(rows)
-                self._connection.execute("commit")
-            except BaseException:
-                if self._connection.in_transaction:  # a full disk ends some transactions by itself
-                    self._connection.execute("rollback")
-                raise
+        stored = self._stored(rows)
         return Acknowledged(stored, len(rows) - stored)
+
+    def sync(self) -> None:
+        """Bring to the disk what was stored before; others go on reading and writing meanwhile.
+
+        Why the file of commits is enough: what is not in it any more was moved. Whoever moves it
+        (`checkpoint` or, where PAGES wait, a write of any process) syncs it before and the main file after,
+        and only then is its place written over; SQLite sees to that unless `synchronous` is off, and nobody
+        turns it off. It stays the same file as long as somebody has it open, as we have.
+        """
+        self._syncs.reach(self._bring_to_disk)
+
+    def note(self, slate: Slate) -> None:
+        """Store a slate, as durable as what was stored: the end of the machine loses of it only what nobody
+        has told us anything about yet.
+        """
+        body = slate.body()
+        self._stored([_Row(slate.requested["event_id"], _hash(body), body.decode())])
 
     def moved(self) -> bool:
         """Whether another process stored something since this was last asked. Microseconds."""
@@ -119,15 +141,20 @@ class Journal:
             seen, self._version = self._version, version
         return bool(version != seen)
 
-    def checkpoint(self) -> None:
+    def checkpoint(self) -> bool:
         """Move what was written into the main file, while others go on writing; a server does it aside, so
-        that nobody's request waits for the disk.
+        that nobody's request waits for the disk. Whether all of it was moved, and is on disk.
         """
         with closing(sqlite3.connect(self._path)) as aside:
-            aside.execute("pragma wal_checkpoint(passive)")
+            _, written, moved = aside.execute("pragma wal_checkpoint(passive)").fetchone()
+        return bool(written == moved)
 
     def events(self, after: int = 0) -> list[Journaled]:
         """Everything stored with a number above `after`, in order of arrival."""
+        return [Journaled(number, event) for number, row in self.rows(after) for event in events_of(row)]
+
+    def rows(self, after: int = 0) -> list[Journaled]:
+        """The same, with each slate as the one row it is."""
         with self._lock:
             found = self._connection.execute(
                 "select number, body from events where number > ? order by number", (after,)
@@ -157,9 +184,34 @@ class Journal:
         return copied
 
     def close(self) -> None:
+        self._closed()
         self._connection.close()
 
-    def _store(self, rows: Sequence[_Row]) -> int:
+    def _bring_to_disk(self) -> None:
+        """See `sync`. After a failure the system may have forgotten what it could not write, and call the
+        next sync a success: then everything is written anew, to the main file.
+        """
+        was_doubtful, self._is_doubtful = self._is_doubtful, True
+        if not was_doubtful:
+            os.fdatasync(self._commits)
+        elif not self.checkpoint():
+            raise OSError(errno.EIO, "the journal could not be synced, and is being read or written again")
+        self._is_doubtful = False
+
+    def _stored(self, rows: Sequence[_Row]) -> int:
+        """Write and commit; how many are new."""
+        with self._lock:
+            self._connection.execute("begin immediate")
+            try:
+                stored = self._insert(rows)
+                self._connection.execute("commit")
+            except BaseException:
+                if self._connection.in_transaction:  # a full disk ends some transactions by itself
+                    self._connection.execute("rollback")
+                raise
+        return stored
+
+    def _insert(self, rows: Sequence[_Row]) -> int:
         """How many rows are new; ConflictingEvent if the id of one is taken by another body."""
         before = self._connection.total_changes
         self._connection.executemany(_INSERT, rows)
@@ -201,7 +253,11 @@ def _row(event: Event) -> _Row:
         beside.update((key, said.pop(key)) for key, value in event.items() if value is None)
     canonical = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
     body = canonical[:-1] + b"," + orjson.dumps(beside)[1:]
-    return _Row(event["event_id"], hashlib.sha256(canonical).hexdigest(), body.decode())
+    return _Row(event["event_id"], _hash(canonical), body.decode())
+
+
+def _hash(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
 
 
 def _by_kind(waiting: Iterable[Journaled]) -> dict[str, list[dict[str, Any]]]:

@@ -6,7 +6,7 @@ negative; one event id has one body.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from math import inf
@@ -206,6 +206,18 @@ def refuse_bad_event(event: Mapping[str, Any]) -> None:
         raise BadLog(kind, key, "is not in the schema", "leave it out")
     for key, rule in rules.items():
         rule.refuse_bad(event.get(key))
+
+
+def refuse_bad_columns(kind: str, columns: Mapping[str, Sequence[Any]]) -> None:
+    """The same rules for some columns of events that are about to be made, one value per event."""
+    counts = {name: len(values) for name, values in columns.items()}
+    if len(set(counts.values())) > 1 or max(counts.values()) > POSITIONS_PER_REQUEST:
+        must = f"must have as many each, {POSITIONS_PER_REQUEST} at most"
+        raise BadLog(kind, "*", f"columns have {counts} values, {must}")
+    rules = _value_rules(kind)
+    for name, values in columns.items():
+        for value in values:
+            rules[name].refuse_bad(value)
 
 
 def _is_plainly_good(event: Mapping[str, Any]) -> bool:

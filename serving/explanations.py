@@ -1,15 +1,16 @@
 """Why a slate looked as it did: the last requests, kept for a bounded time, number and size.
 
 What is kept is what cannot be made again (the funnel, and the features of what was chosen); raw scores and
-the selector's moves are worked out when somebody asks. A request that is kept no more is in the log, and
-`make replay ID=` tells the same of it.
+the selector's moves are worked out when somebody asks. A funnel is made slim after its slate was sent, or by
+whoever asks for it before. A request that is kept no more is in the log, and `make replay ID=` tells the same
+of it.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,6 +28,8 @@ MOST_BYTES = 64 << 20
 """Arrays remembered; a request with 500 candidates takes about 60 KiB."""
 MOST_MODELS = 4
 """Releases whose requests are remembered; their models stay in memory with them."""
+MOST_WHOLE = 16
+"""Funnels that may wait to be made slim: the bytes of whole ones are not counted."""
 KEPT_FOR_S = 3_600.0
 
 REMOVED_COLUMNS = ("video_id", "catalog_row", "creator_id", "uploaded_us", "removed_us")
@@ -108,23 +111,27 @@ class Explanations:
         self._most, self._kept_for_s, self._monotonic = most, kept_for_s, monotonic
         self._most_bytes, self.nbytes = most_bytes, 0
         self._lock = threading.Lock()
+        self._whole: deque[tuple[float, Funnel, Origin]] = deque()
+        """As they came; appended to without the lock."""
         self._kept: OrderedDict[int, tuple[float, Explanation]] = OrderedDict()
         self._models: Counter[int] = Counter()
         self._dropped_upto = -1
 
     def keep(self, funnel: Funnel, origin: Origin) -> None:
-        """Remember a funnel; the oldest may be dropped."""
-        told = explanation_of(funnel, origin)
+        """Remember a funnel; the person waits for it, so it is made slim later."""
+        self._whole.append((self._monotonic(), funnel, origin))
+        if len(self._whole) > MOST_WHOLE:
+            self.settle()
+
+    def settle(self) -> None:
+        """Make slim what waits for it; the oldest may be dropped."""
         with self._lock:
-            self._kept[funnel.query.request_id] = (self._monotonic(), told)
-            self.nbytes += told.nbytes
-            self._models[id(origin.models)] += 1
-            self._drop()
+            self._settle()
 
     def of(self, request_id: int) -> Explanation:
         """The explanation of a request; `NotExplained` says whether it was dropped or never here."""
         with self._lock:
-            self._drop()
+            self._settle()
             if request_id in self._kept:
                 return self._kept[request_id][1]
         bounds = f"the last {self._most} requests are kept, for {self._kept_for_s / 60:.0f} minutes"
@@ -137,7 +144,19 @@ class Explanations:
         )
 
     def __len__(self) -> int:
+        self.settle()
         return len(self._kept)
+
+    def _settle(self) -> None:
+        """With the lock."""
+        while self._whole:
+            kept_at_s, funnel, origin = self._whole.popleft()
+            told = explanation_of(funnel, origin)
+            self._kept[funnel.query.request_id] = (kept_at_s, told)
+            self.nbytes += told.nbytes
+            self._models[id(origin.models)] += 1
+            self._drop()
+        self._drop()
 
     def _drop(self) -> None:
         oldest = self._monotonic() - self._kept_for_s

@@ -24,6 +24,7 @@ from feature_repo.journal import Acknowledged, ConflictingEvent, Journal, Journa
 from feature_repo.log import EventLog
 from feature_repo.online_writer import NO_CHANGES, Changes, OnlineWriter
 from feature_repo.places import Places
+from feature_repo.slates import SLATE, shown_by
 from feature_repo.streams import FeatureStream
 from feature_repo.videos import VideoCatalog
 from serving import registry
@@ -33,7 +34,7 @@ from serving.compose import World, world_at
 from serving.explanations import Explanations, Origin
 from serving.locks import RunLock
 from serving.meters import Meters
-from serving.records import requested_event, served_events
+from serving.records import slate_of
 from serving.refusals import UNDURABLE, NotDurable
 from serving.replies import Answer as Answer
 from serving.state import PeopleState
@@ -127,7 +128,7 @@ class Live:
     def _waiting(self) -> list[Journaled]:
         """What the log has not absorbed; the journal is read on from its beginning."""
         self._read_upto = self._journal.drained()
-        return self._journal.events(after=self._read_upto)
+        return self._journal.rows(after=self._read_upto)
 
     def _known_of(self, log: EventLog) -> tuple[PeopleState, OnlineWriter]:
         """People and features as the log knows them now."""
@@ -181,31 +182,42 @@ class Live:
         return answer
 
     def count(self, answer: Answer) -> None:
-        """What the meters learn of a slate; nobody needs to wait for it."""
+        """What meters and explanations learn of a slate; nobody needs to wait for it."""
+        self.explanations.settle()
         funnel = answer.funnel
         self.meters.ranked(funnel.ms, funnel.degraded, funnel.unscored, answer.cold_start)
         if "features" in funnel.scored and funnel.scored["features"].ndim == 2:  # else no matrix was made
             self.meters.described(violations(funnel.scored["features"]))
 
     def acknowledge(self, events: Sequence[Mapping[str, Any]]) -> Acknowledged:
-        """Store a batch whole or not at all, then remember it. Durable when this returns."""
-        with self._knowing:
-            self._hear()
-            now_us = self._moment()
-            try:
-                complete = [self._completed(place, event, now_us) for place, event in enumerate(events)]
-                acknowledged = self.durability.call(partial(self._journal.append, complete))
-            except (RefusedEvent, ConflictingEvent):
-                self.meters.journaled("refused", len(events))
-                raise
-            except UNDURABLE as error:
-                self.meters.journaled("unstored", len(events))
-                raise NotDurable(error) from error
-            changes = self._remember({event["event_id"] for event in events})
+        """Store a batch whole or not at all, and remember it. Durable when this returns.
+
+        Others know of it while it is brought to the disk; what they store of that lies behind it in the
+        journal, so it is never there alone. If the disk fails the batch is refused although it is known: the
+        same batch sent again is a repeated one, acknowledged once it is on disk.
+        """
+        try:
+            acknowledged, changes = self._stored_events(events)
+            self.durability.call(self._journal.sync)
+        except (RefusedEvent, ConflictingEvent):
+            self.meters.journaled("refused", len(events))
+            raise
+        except UNDURABLE as error:
+            self.meters.journaled("unstored", len(events))
+            raise NotDurable(error) from error
         self.features.write_together(changes)  # others are served meanwhile
         self.meters.journaled("stored", acknowledged.stored)
         self.meters.journaled("repeated", acknowledged.repeated)
         return acknowledged
+
+    def _stored_events(self, events: Sequence[Mapping[str, Any]]) -> tuple[Acknowledged, Changes]:
+        """Store a batch and remember it; what it changes of people."""
+        with self._knowing:
+            self._hear()
+            now_us = self._moment()
+            complete = [self._completed(place, event, now_us) for place, event in enumerate(events)]
+            acknowledged = self.durability.call(partial(self._journal.store, complete))
+            return acknowledged, self._remember({event["event_id"] for event in events})
 
     def freshen(self) -> None:
         """Bring the online store up to now, and with it the mirror of the videos' features."""
@@ -263,10 +275,9 @@ class Live:
         be, the answer says so.
         """
         started, funnel = time.perf_counter(), answer.funnel
-        requested = requested_event(funnel, answer.serving, self._seed, answer.body)
-        served = served_events(funnel, answer.serving)
+        slate = slate_of(funnel, answer.serving, self._seed, answer.body)
         try:
-            self.durability.call(partial(self._journal.note, [requested, *served]))
+            self.durability.call(partial(self._journal.note, slate))
         except UNDURABLE:
             log.exception("the impressions of request %d are lost to the log", funnel.query.request_id)
             answer = replace(answer, funnel=replace(funnel, degraded=(*funnel.degraded, UNLOGGED)))
@@ -321,17 +332,19 @@ class Live:
         moment follows every one in the journal, whatever the clock of the process that wrote it.
         """
         with self._knowing:
-            return self._know(self._journal.events(after=self._read_upto), told)
+            return self._know(self._journal.rows(after=self._read_upto), told)
 
     def _know(self, arrived: Sequence[Journaled], told: Collection[str] = ()) -> Changes:
         """Take in what arrived, and read on behind it."""
         if not arrived:
             return NO_CHANGES
-        events = [entry.event for entry in arrived]
-        self._last_us = max(self._last_us, *(event["known_time_us"] for event in events))
+        rows = [entry.event for entry in arrived]
+        self._last_us = max(self._last_us, *(row["known_time_us"] for row in rows))
+        shown = [item for row in rows if row["kind"] == SLATE for item in shown_by(row)]
+        events = [row for row in rows if row["kind"] != SLATE]
         self.state.absorb(events)
         self.trials.absorb(events)
-        self.features.hear([event for event in events if event["event_id"] not in told])
+        self.features.hear([*shown, *(event for event in events if event["event_id"] not in told)])
         mine = [event for event in events if event["event_id"] in told]
         changes = self.features.absorb(mine, self._following())
         self._read_upto = arrived[-1].number

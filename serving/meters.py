@@ -51,7 +51,9 @@ class Meters:
         self._opened = Gauge("fourplanes_breaker_opened", "Times it went to rest", ["breaker"], **of)
         self._cold = Count("fourplanes_cold_starts", "Feeds for people never seen", **of)
         self._unscored = Count("fourplanes_unscored_candidates", "Candidates whose value was unknown", **of)
-        self._journal = Gauge("fourplanes_journal_events", "Events in the journal", **of)
+        self._journal = Gauge(
+            "fourplanes_journal_events", "Rows in the journal: events, and whole slates", **of
+        )
         self._mirror = Gauge("fourplanes_mirror_age_seconds", "Age of the mirrored video features", **of)
         self._outside = Count(
             "fourplanes_features_out_of_range", "Feature values outside their contract", ["feature"], **of

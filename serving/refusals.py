@@ -1,4 +1,8 @@
-"""Why events could not be stored although nothing is wrong with them. Nothing of their batch was."""
+"""Why events were not acknowledged although nothing is wrong with them: they are not on disk.
+
+Nothing of their batch was stored, or all of it and the disk then failed. Sent again it is acknowledged, once
+the disk is well.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ class NotDurable(Exception):
         cause = error.__cause__ if isinstance(error, Resting) else error
         self.full = is_full(cause)
         what = "the disk is full" if self.full else "the journal cannot be written"
-        super().__init__(f"{what}: the events were not stored.")
+        super().__init__(f"{what}: the events were not stored for good; send them again.")
 
 
 def is_full(error: BaseException | None) -> bool:

@@ -28,7 +28,7 @@ from serving.compose import World, assembled, world_at
 from serving.feed import Feed
 from serving.live import REQUESTS_PER_MS, Answer
 from serving.models import Models, models_of
-from serving.records import served_events
+from serving.records import slate_of
 from serving.releases import Release, read_release
 from serving.state import PeopleState
 
@@ -50,8 +50,9 @@ class Naive:
     def feed(self, user_id: int, limit: int, surface: int, explore: bool) -> Answer:
         query = self.state.query(user_id, next(self.request_ids), self.clock(), limit, surface, explore)
         funnel = self.serving.feed.rank(query, np.random.default_rng([self.seed, query.request_id]))
-        self.journal.note(served_events(funnel, self.serving))
-        return Answer(funnel, self.serving, not self.state.knows(user_id))
+        answer = Answer(funnel, self.serving, not self.state.knows(user_id))
+        self.journal.note(slate_of(funnel, self.serving, self.seed, answer.body))
+        return answer
 
     def acknowledge(self, events: Sequence[Mapping[str, Any]]) -> Acknowledged:
         complete = [{**event, "known_time_us": self.clock()} for event in events]

@@ -115,6 +115,17 @@ def test_hours_and_weekends_are_utc() -> None:
     assert is_weekend([monday_noon, saturday, sunday_end, at(days=7)]).tolist() == [0, 1, 1, 0]
 
 
+@pytest.mark.parametrize("joined", [at(days=-3), float("nan")])
+def test_one_moment_says_to_the_last_bit_what_a_column_of_it_says(joined: float) -> None:
+    now, uploaded = at(days=5, hours=3.7), np.array([at(), float("nan")])
+
+    one = context_columns(now, 1, uploaded, float(joined))
+
+    many = context_columns(np.array([now, now]), np.array([1, 1]), uploaded, np.array([joined, joined]))
+    for name, column in many.items():
+        assert np.broadcast_to(one[name], 2).tobytes() == column.tobytes(), name
+
+
 def test_ages_start_at_zero_and_are_nan_when_unknown() -> None:
     assert video_age_hours(at(hours=3), [at(hours=1), at(hours=4)]).tolist() == [2.0, 0.0]
     assert np.isnan(user_tenure_days(at(), [np.nan])).all()

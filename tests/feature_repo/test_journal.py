@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +21,7 @@ from hypothesis import strategies as st
 from feature_repo.journal import Acknowledged, ConflictingEvent, Journal, frame_of
 from feature_repo.log import EventLog
 from feature_repo.schemas import BadLog
-from tests.feature_repo.builders import a_story, at, watched_event
+from tests.feature_repo.builders import a_slate, a_story, at, watched_event
 
 
 @pytest.fixture
@@ -186,30 +189,109 @@ def test_any_sequence_of_batches_leaves_the_first_body_of_each_id(
     assert {row.event["event_id"]: row.event["watched_ms"] for row in journal.events()} == first
 
 
-def test_what_is_noted_is_there_after_this_process_ends(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stored", ["store([watched_event()])", "note(a_slate([]))"])
+def test_what_is_stored_is_there_after_this_process_ends(tmp_path: Path, stored: str) -> None:
     script = (
         "import os, sys; from pathlib import Path; from feature_repo.journal import Journal;"
-        "from tests.feature_repo.builders import watched_event;"
-        "Journal(Path(sys.argv[1])).note([watched_event()]); os.kill(os.getpid(), 9)"
+        "from tests.feature_repo.builders import a_slate, watched_event;"
+        f"Journal(Path(sys.argv[1])).{stored}; os.kill(os.getpid(), 9)"
     )
 
     ended = subprocess.run([sys.executable, "-c", script, str(tmp_path / "j.db")], check=False)
 
     assert ended.returncode == -signal.SIGKILL
-    assert [entry.event for entry in Journal(tmp_path / "j.db").events()] == [watched_event()]
+    assert len(Journal(tmp_path / "j.db").events()) == 1
 
 
-def test_only_an_appended_batch_waits_for_the_disk(tmp_path: Path) -> None:
-    journal, said = Journal(tmp_path / "j.db"), list[str]()
-    journal._connection.set_trace_callback(said.append)
+FAILED = "Invalid argument|could not be synced"
 
-    journal.note([watched_event("w1")])
-    journal.append([watched_event("w2")])
 
-    assert [line for line in said if "synchronous" in line] == [
-        "pragma synchronous=normal",
-        "pragma synchronous=full",
-    ]
+def alone(journal: Path) -> list[str]:
+    """The ids in the main file, without what is beside it."""
+    copy = journal.with_name("alone.db")
+    shutil.copy(journal, copy)
+    held = Journal(copy)
+    found = [entry.event["event_id"] for entry in held.events()]
+    held.close()
+    return found
+
+
+@given(end=st.floats(0, 1), zeros=st.integers(0, 9_000))
+@settings(max_examples=40, deadline=None)
+def test_whatever_part_of_the_file_of_commits_reached_the_disk_a_beginning_survives(
+    tmp_path_factory: pytest.TempPathFactory, end: float, zeros: int
+) -> None:
+    """The machine stops before a sync: the file is cut anywhere, or filled up with zeros."""
+    folder = tmp_path_factory.mktemp("journal")
+    journal = Journal(folder / "j.db")
+    for n in range(6):
+        journal.note(replace(a_slate([]), requested={**a_slate([]).requested, "event_id": f"requested/{n}"}))
+        journal.store([watched_event(f"w{n}")])
+    written = (folder / "j.db-wal").read_bytes()
+    shutil.copy(folder / "j.db", folder / "copy.db")
+    (folder / "copy.db-wal").write_bytes(written[: int(end * len(written))] + bytes(zeros))
+
+    whole = [entry.event["event_id"] for entry in journal.events()]
+    try:
+        found = [entry.event["event_id"] for entry in Journal(folder / "copy.db").events()]
+    except sqlite3.DatabaseError:  # not even the tables are there
+        found = []
+
+    assert found == whole[: len(found)]
+    assert end < 1 or found == whole
+
+
+def test_what_left_the_file_of_commits_before_a_sync_is_in_the_main_file(tmp_path: Path) -> None:
+    journal, other = Journal(tmp_path / "j.db"), Journal(tmp_path / "j.db")
+    journal.store([watched_event("w1")])
+
+    assert other.checkpoint()
+    other.store([watched_event("w2")])  # written over the place of what was moved
+    journal.sync()
+
+    assert alone(tmp_path / "j.db") == ["w1"]
+
+
+@pytest.fixture
+def broken_disk() -> Iterator[int]:
+    """A file that cannot be synced."""
+    reads, writes = os.pipe()
+    yield reads
+    os.close(reads)
+    os.close(writes)
+
+
+def test_after_a_sync_that_failed_the_next_one_writes_everything_anew(
+    tmp_path: Path, broken_disk: int
+) -> None:
+    journal = Journal(tmp_path / "j.db")
+    sound, journal._commits = journal._commits, broken_disk
+    with pytest.raises(OSError, match=FAILED):
+        journal.append([watched_event("w1")])
+    before = alone(tmp_path / "j.db")
+    journal._commits = sound
+
+    again = journal.append([watched_event("w1")])
+
+    assert (before, again) == ([], Acknowledged(0, 1))
+    assert alone(tmp_path / "j.db") == ["w1"]
+
+
+def test_while_somebody_reads_a_journal_that_failed_to_sync_nothing_is_called_durable(
+    tmp_path: Path, broken_disk: int
+) -> None:
+    journal = Journal(tmp_path / "j.db")
+    with sqlite3.connect(tmp_path / "j.db", isolation_level=None) as reader:
+        reader.execute("begin")
+        reader.execute("select count(*) from events").fetchone()
+        sound, journal._commits = journal._commits, broken_disk
+        for _ in range(2):
+            with pytest.raises(OSError, match=FAILED):
+                journal.append([watched_event("w1")])
+        reader.execute("commit")
+    journal._commits = sound
+
+    assert journal.append([watched_event("w1")]) == Acknowledged(0, 1)
 
 
 def test_a_full_disk_refuses_a_batch_whole_and_takes_the_next_when_there_is_room(journal: Journal) -> None:
@@ -238,9 +320,8 @@ def test_a_journal_knows_when_another_one_stored_something(tmp_path: Path) -> No
 
 def test_a_checkpoint_brings_what_was_noted_into_the_main_file(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j.db")
-    journal.note([watched_event()])
+    journal.note(a_slate([]))
 
-    journal.checkpoint()
+    assert journal.checkpoint()
 
-    shutil.copy(tmp_path / "j.db", tmp_path / "alone.db")  # without what is beside it
-    assert [entry.event for entry in Journal(tmp_path / "alone.db").events()] == [watched_event()]
+    assert alone(tmp_path / "j.db") == ["requested/41"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +20,7 @@ from feature_repo.journal import Journal
 from feature_repo.online import OnlineUsers
 from feature_repo.packed_tables import PackedTables
 from feature_repo.places import Places
+from feature_repo.syncs import SharedSync
 from serving.compose import World
 from serving.feed import Funnel
 from serving.heads import Heads
@@ -109,6 +112,62 @@ def test_nothing_of_a_batch_that_was_refused_is_stored_and_it_may_be_sent_again(
 
     assert len(stored) == 400 * len(batches)
     assert live.acknowledge(events(live, len(batches))).stored == 400
+
+
+@pytest.fixture
+def unsynced(live: Live) -> Iterator[Callable[[bool], None]]:
+    """The journal's disk takes what is written and cannot bring it to a rest, or is well again."""
+    journal, ends = live._journal, os.pipe()
+    sound = journal._commits
+
+    def broken(so: bool) -> None:
+        journal._commits = ends[0] if so else sound
+
+    yield broken
+    broken(False)
+    list(map(os.close, ends))
+
+
+def test_an_event_that_could_not_be_synced_is_refused_and_sent_again_a_repeated_one(
+    live: Live, unsynced: Store
+) -> None:
+    event = events(live, 0, size=1)
+    unsynced(True)
+    with pytest.raises(NotDurable, match="cannot be written"):
+        live.acknowledge(event)
+    unsynced(False)
+
+    assert live.acknowledge(event) == (0, 1)
+    assert live.state.query(3, 1, live.clock()).history.tolist().count(30) == 1
+    assert live.meters.figures()["events"] == {"stored": 0, "repeated": 1, "refused": 0, "unstored": 1}
+
+
+def test_what_is_told_while_the_disk_cannot_sync_costs_no_slate_its_impressions(
+    live: Live, unsynced: Store
+) -> None:
+    unsynced(True)
+    with pytest.raises(NotDurable):
+        live.acknowledge(events(live, 0, size=1))
+
+    assert UNLOGGED not in live.feed(3).funnel.degraded
+
+
+def test_nobody_waits_for_the_run_while_an_event_is_brought_to_the_disk(live: Live, places: Places) -> None:
+    """When the sync begins another server may take the lock, and the event is known."""
+    known: list[bool] = []
+
+    class Watched(SharedSync):
+        def reach(self, sync: Callable[[], None]) -> None:
+            with (places.server / "knowing.lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            known.append(30 in live.state.query(3, 1, live.clock()).history)
+            super().reach(sync)
+
+    live._journal._syncs = Watched()
+
+    live.acknowledge(events(live, 0, size=1))
+
+    assert known == [True]
 
 
 @pytest.mark.parametrize(

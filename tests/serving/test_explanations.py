@@ -10,7 +10,7 @@ import pytest
 
 from feature_repo.clock import HOUR_US, SECOND_US
 from serving.compose import assembled
-from serving.explanations import MOST_MODELS, Explanations, NotExplained, Origin, explanation_of
+from serving.explanations import MOST_MODELS, MOST_WHOLE, Explanations, NotExplained, Origin, explanation_of
 from serving.feed import Funnel
 from serving.journeys import explained
 from serving.models import models_of
@@ -90,6 +90,17 @@ def test_no_more_bytes_are_kept_than_the_bound(funnels: list[Funnel], origin: Or
 
     assert len(kept) == 2
     assert kept.nbytes <= 2 * one + one // 2
+
+
+def test_few_wait_to_be_made_slim_even_if_nobody_settles(funnels: list[Funnel], origin: Origin) -> None:
+    kept = Explanations()
+
+    for number in range(MOST_WHOLE + 1):
+        assert kept.nbytes == 0
+        kept.keep(replace(funnels[0], query=replace(funnels[0].query, request_id=number)), origin)
+
+    assert kept.nbytes > 0
+    assert len(kept) == MOST_WHOLE + 1
 
 
 def test_no_more_releases_are_held_in_memory_than_the_bound(funnels: list[Funnel], origin: Origin) -> None:

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from feature_repo.journal import Journal
 from feature_repo.places import Places
 from serving.live import Live
-from serving.records import logged_features, sha256_of
+from serving.records import sha256_of
 from serving.replies import encoded, feed_response
 from serving.wire import FeedResponse
 from tests.serving.builders import Says, Scores, a_feed, a_query
@@ -42,11 +42,6 @@ def test_the_hash_in_the_log_is_that_of_what_the_route_sent(client: TestClient, 
     kept = [entry.event for entry in Journal(places.journal).events() if entry.event["kind"] == "requested"]
     assert [event["response_sha256"] for event in kept] == [sha256_of(body) for body in sent]
     assert [event["limit"] for event in kept] == [1, 7]
-
-
-def test_where_no_matrix_could_be_made_no_features_are_logged() -> None:
-    assert logged_features(np.full(2, np.nan, np.float32)) == [None, None]
-    assert logged_features(np.array([[1.0, np.nan]], np.float32)) == [[1.0, None]]
 
 
 def test_an_answer_after_one_more_stage_has_its_time_and_the_same_body(live: Live) -> None:
