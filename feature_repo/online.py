@@ -8,9 +8,10 @@ outlived its moment is used and counted.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,14 @@ from feature_repo.catalogue import (
     VIEWS,
     View,
 )
+from feature_repo.compiling import compiled_for
 from feature_repo.events import TOPICS
 from feature_repo.facts import KEY_SPAN, Ints
 from feature_repo.materialization import schema_of
 from feature_repo.packed_rows import Rows
 from feature_repo.packed_tables import PackedTables
 from feature_repo.streams import FeatureStream
-from feature_repo.videos import rows_of
+from feature_repo.videos import are_rows_of, rows_of
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -52,10 +54,14 @@ _DEFAULT = {feature.name: feature.default for view in _MIRRORED for feature in v
 _FLOATS = tuple(feature.name for view in _MIRRORED for feature in view.features if not feature.integer)
 _MOMENTS = tuple(feature.name for view in _MIRRORED for feature in view.features if feature.integer)
 
-_OF_A_PERSON = tuple(schema_of(view) for view in (USER_PROFILE, USER_STATS, USER_TOPIC_STATS))
+_PROFILE, _STATS, _TOPIC_STATS = map(schema_of, (USER_PROFILE, USER_STATS, USER_TOPIC_STATS))
+_LAST = struct.Struct("<q")
+"""How the last value of a key is written: of a topic's statistics, by name, the person."""
 _NAMES = (*USER_PROFILE.names, *USER_STATS.names)
 _DEFAULTS = {view.name: _defaults(view) for view in VIEWS}
 _AS_FLOATS = {view.name: np.dtype(("<f4", len(view.names))) for view in STATS}
+_NO_PROFILE = tuple(_DEFAULTS[USER_PROFILE.name].tolist())
+_NO_STATS, _FIRST = _DEFAULTS[USER_STATS.name][None], np.zeros(1, np.int64)
 _NO_TOPIC = np.tile(_DEFAULTS[USER_TOPIC_STATS.name], (TOPICS, 1))
 
 
@@ -75,28 +81,61 @@ class OnlineUsers:
 
         `topics` are the codes worth asking for: those of the catalog.
         """
-        person, codes = np.array([[user_id]]), np.asarray(topics, np.int64)
-        pairs = np.empty((len(codes), 2), np.int64)
-        pairs[:, 0], pairs[:, 1] = user_id, codes
-        asks = zip(_OF_A_PERSON, (person, person, pairs), strict=True)
-        known, counted, by_topic = self.tables.read_many(list(asks))
-        stats = self._counted(USER_STATS, person[0], counted, now_us)
-        matrix = _NO_TOPIC.copy()
-        matrix[codes] = self._counted(USER_TOPIC_STATS, user_id * KEY_SPAN + codes, by_topic, now_us)
-        profile = known.values[0].item() if known.found[0] else _DEFAULTS[USER_PROFILE.name].tolist()
+        codes, heads = _asked_for(tuple(topics))
+        person, last = [_PROFILE.key_of([user_id])], _LAST.pack(user_id)
+        pairs = [head + last for head in heads]
+        known, counted, by_topic = self.tables.fetch(
+            [(_PROFILE, person), (_STATS, person), (_TOPIC_STATS, pairs)]
+        )
+        stats, matrix = _NO_STATS.copy(), _NO_TOPIC.copy()
+        self._count(USER_STATS, np.array([user_id]), counted, now_us, _FIRST, stats)
+        self._count(USER_TOPIC_STATS, user_id * KEY_SPAN + codes, by_topic, now_us, codes, matrix)
+        profile = _NO_PROFILE if known == _PROFILE.nothing else _PROFILE.unpack(known, 0)
         return dict(zip(_NAMES, [*map(float, profile), *stats[0].tolist()], strict=True)), matrix
 
-    def _counted(self, view: View, codes: Ints, rows: Rows, now_us: int) -> NDArray[Any]:
-        """[n, features] of a view with windows as of now: the stream's where it knows more than the store."""
-        values = np.where(holds(view, rows, now_us)[:, None], _matrix(view, rows), _DEFAULTS[view.name])
-        over = rows.until_us <= now_us  # and so is what was not found
+    def _count(
+        self, view: View, keys: Ints, stored: bytes, now_us: int, places: Ints, values: Floats
+    ) -> None:
+        """Tell `values`, which has the defaults, a view with windows as of now, each key's at its place: the
+        stream's where it knows more than the store.
+        """
+        since_us, behind = np.empty(len(keys), np.int64), np.empty(len(keys), np.bool_)
+        outlived = _tell(stored, now_us - (view.ttl_us or 0), now_us, places, values, since_us, behind)
         if self.stream is None:
-            self.outlived += int((over & rows.found).sum())
-            return values
-        behind = over | (rows.since_us > now_us) | self.stream.knows_more(view, codes, rows.since_us)
+            self.outlived += outlived
+            return
+        behind |= self.stream.knows_more(view, keys, since_us)
         if behind.any():
-            values[behind] = self.stream.value(view, codes[behind], now_us).values
-        return values
+            values[places[behind]] = self.stream.value(view, keys[behind], now_us).values
+
+
+@lru_cache
+def _asked_for(topics: tuple[int, ...]) -> tuple[Ints, list[bytes]]:
+    """The codes, and what the keys of anybody's statistics for them begin with: all but the person."""
+    keys = [_TOPIC_STATS.key_of([0, topic]) for topic in topics]
+    return np.array(topics, np.int64), [key[: -_LAST.size] for key in keys]
+
+
+@compiled_for(
+    "int64(Bytes(uint8, 1, 'C'), int64, int64, int64[::1], float32[:, ::1], int64[::1], bool_[::1])"
+)
+def _tell(
+    stored: bytes, oldest_us: int, now_us: int, places: Ints, values: Floats, since_us: Ints, behind: Mask
+) -> int:
+    """Tell `values` the rows no older than `oldest_us`, each at its place, since when each row holds, and
+    which are behind: missing, over or not yet begun now. How many there are that are over.
+    """
+    over = 0
+    rows = np.frombuffer(stored, np.uint8).reshape(len(places), -1)
+    first = rows.shape[1] - 4 * values.shape[1]
+    for row, place in enumerate(places):
+        schema, since, until = rows[row, :24].view(np.int64)
+        if schema != 0 and since >= oldest_us:
+            values[place] = rows[row, first:].view(np.float32)
+        since_us[row] = since
+        behind[row] = until <= now_us or since > now_us
+        over += schema != 0 and until <= now_us
+    return over
 
 
 @dataclass(frozen=True)
@@ -126,10 +165,9 @@ class VideoMirror:
         """The row of each id, -1 where the video is unknown. Nothing is searched for if they are the rows
         that are `likely`.
         """
-        if likely is not None and len(self.video_ids):
-            nearest = np.clip(likely, 0, len(self.video_ids) - 1)
-            if np.array_equal(self.video_ids[nearest], video_ids):
-                return nearest
+        wanted = np.ascontiguousarray(video_ids, np.int64)
+        if likely is not None and are_rows_of(np.ascontiguousarray(likely), self.video_ids, wanted):
+            return likely
         return rows_of(self.video_ids, video_ids)
 
     def take(self, rows: Ints, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
@@ -185,9 +223,12 @@ class MirrorReader:
         for part in self._parts:
             part.hear(now_us)  # if this fails, what the parts before it heard is told the next time
         if any(part.news for part in self._parts):
-            self._features, self._moments = self._features.copy(), self._moments.copy()
+            self._features = self._features.copy()
+            if self._parts[0].news:  # the profiles have the moments
+                self._moments = self._moments.copy()
             for part in self._parts:
-                part.tell(self._features, self._moments)
+                if part.news:
+                    part.tell(self._features, self._moments)
             self._features.setflags(write=False)
             self._moments.setflags(write=False)
         moments = dict(zip(_MOMENTS, self._moments.T, strict=True))
@@ -203,6 +244,9 @@ class _Part:
         self._since_us, self._version = np.zeros(len(keys), np.int64), 0
         self._alive = np.zeros(len(keys), np.bool_)
         self._untold = np.zeros(len(keys), np.bool_)
+        self._is_float = np.array([not feature.integer for feature in view.features])
+        first = _FLOATS.index(view.names[int(self._is_float.argmax())])
+        self._floats = slice(first, first + int(self._is_float.sum()))
         self.news = False
 
     def hear(self, now_us: int) -> None:
@@ -224,21 +268,14 @@ class _Part:
         rows = np.flatnonzero(self._untold if self._spread is None else self._untold[self._spread])
         at = rows if self._spread is None else self._spread[rows]
         told = np.where(self._alive[at][:, None], self._values[at], _DEFAULTS[self._view.name])
-        for place, name in enumerate(self._view.names):
-            into, names = (moments, _MOMENTS) if name in _MOMENTS else (features, _FLOATS)
-            into[rows, names.index(name)] = told[:, place]
+        features[rows, self._floats] = told[:, self._is_float]
+        for place in np.flatnonzero(~self._is_float):
+            moments[rows, _MOMENTS.index(self._view.names[place])] = told[:, place]
         self._untold[:], self.news = False, False
 
 
 def _repeated(defaults: list[float], rows: int, dtype: type[np.floating[Any]]) -> NDArray[Any]:
     return np.tile(np.array(defaults, dtype), (rows, 1))
-
-
-def holds(view: View, rows: Rows, now_us: int) -> Mask:
-    """Which rows are there, and not older than the view's TTL."""
-    if view.ttl_us is None:
-        return rows.found
-    return np.asarray(rows.found & (rows.since_us >= now_us - view.ttl_us))
 
 
 def _matrix(view: View, rows: Rows) -> NDArray[Any]:

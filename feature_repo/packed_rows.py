@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,7 +25,8 @@ NEVER_US = 2**63 - 1
 LATEST_US = 2**53
 """A moment is below this (the year 2255): Redis compares moments as float64, which is exact up to here."""
 
-DTYPES = ("<f4", "<f8", "<i4", "<i8", "|b1")
+_STRUCT = {"<f4": "f", "<f8": "d", "<i4": "i", "<i8": "q", "|b1": "?"}
+DTYPES = tuple(_STRUCT)
 """What a feature may be."""
 
 _STRING, _INT64 = 2, 4  # ValueType of Feast's protocol
@@ -74,9 +75,21 @@ class Schema:
         return np.dtype([*head, nulls, ("values", self.dtype)])
 
     @cached_property
+    def size(self) -> int:
+        """The bytes of a row."""
+        return self.row_dtype.itemsize
+
+    @cached_property
     def nothing(self) -> bytes:
         """The bytes read where no row is."""
-        return bytes(self.row_dtype.itemsize)
+        return bytes(self.size)
+
+    @cached_property
+    def unpack(self) -> Callable[[bytes, int], tuple[Any, ...]]:
+        """The features of the row that begins at this byte of many."""
+        head = self.size - self.dtype.itemsize
+        kinds = "".join(_STRUCT[kind] for _, kind in self.features)
+        return struct.Struct(f"<{head}x{kinds}").unpack_from
 
     @cached_property
     def key_dtype(self) -> np.dtype[np.void]:
@@ -171,14 +184,19 @@ def refuse_bad_moments(since_us: NDArray[np.int64]) -> None:
         raise ValueError(f"since_us is {bad[0]}, must be in [0, 2**53): microseconds since 1970.")
 
 
+def joined(schema: Schema, stored: Sequence[bytes | None]) -> tuple[bytes, int]:
+    """The rows in one piece, zeros where there is none, and how many of another schema count as none."""
+    head, size, nothing = schema.hash, schema.size, schema.nothing
+    mine = [row if row and len(row) == size and row.startswith(head) else nothing for row in stored]
+    return b"".join(mine), mine.count(nothing) - stored.count(None)
+
+
 def decode(schema: Schema, stored: Sequence[bytes | None]) -> tuple[Rows, int]:
     """The rows, and how many of them are of another schema: those count as not found."""
-    head, size, nothing = schema.hash, schema.row_dtype.itemsize, schema.nothing
-    mine = [row if row and len(row) == size and row.startswith(head) else nothing for row in stored]
-    found = [row is not nothing for row in mine]
-    table = np.frombuffer(b"".join(mine), schema.row_dtype)
-    columns = (table["since_us"], table["until_us"], table["values"], table["nulls"])
-    return Rows(np.array(found, np.bool_), *columns), len(found) - sum(found) - stored.count(None)
+    whole, foreign = joined(schema, stored)
+    table = np.frombuffer(whole, schema.row_dtype)
+    found = table["hash"] == np.void(schema.hash)
+    return Rows(found, table["since_us"], table["until_us"], table["values"], table["nulls"]), foreign
 
 
 def moments_of(stored: Sequence[bytes]) -> list[int]:

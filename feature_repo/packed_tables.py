@@ -13,7 +13,7 @@ from typing import Protocol
 
 from numpy.typing import ArrayLike
 
-from feature_repo.packed_rows import Keys, Rows, Schema, decode, decode_keys, encode, encode_keys
+from feature_repo.packed_rows import Keys, Rows, Schema, decode, decode_keys, encode, encode_keys, joined
 
 Batch = tuple[str, Sequence[bytes], Sequence[bytes]]
 """A view, and keys and rows to write to it."""
@@ -49,6 +49,13 @@ class PackedTables:
         answers = zip(asks, self.stored.fetch(asked), strict=True)
         return [self._decoded(schema, rows) for (schema, _), rows in answers]
 
+    def fetch(self, asks: Sequence[tuple[Schema, Sequence[bytes]]]) -> list[bytes]:
+        """The same of serialized keys, a view's rows in one piece as they are stored; zeros for none."""
+        answers = self.stored.fetch([(schema.view, keys) for schema, keys in asks])
+        pieces = [joined(schema, rows) for (schema, _), rows in zip(asks, answers, strict=True)]
+        self._count_foreign(sum(foreign for _, foreign in pieces))
+        return [whole for whole, _ in pieces]
+
     def write(self, schema: Schema, keys: ArrayLike, rows: Rows) -> int:
         """How many rows took effect: one older than what its key has does not. The batch is atomic."""
         return self.write_many([(schema, keys, rows)])
@@ -83,10 +90,13 @@ class PackedTables:
 
     def _decoded(self, schema: Schema, stored: Sequence[bytes | None]) -> Rows:
         rows, foreign = decode(schema, stored)
-        if foreign:
-            with self._lock:
-                self.foreign += foreign
+        self._count_foreign(foreign)
         return rows
+
+    def _count_foreign(self, rows: int) -> None:
+        if rows:
+            with self._lock:
+                self.foreign += rows
 
 
 def _encoded(schema: Schema, keys: ArrayLike, rows: Rows) -> Batch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -64,21 +65,18 @@ class TowerVector:
     name: str = "tower_vector"
 
     def read(self, query: Query) -> Person:
-        rows = self.catalog.rows_of(query.history)
-        weights = np.where(rows < 0, np.float32(0), query.history_weights)
-        profile = profile_codes(query.person.features)
-        vectors = self.models.towers.users(
-            profile[None], rows[None], weights[None], self.models.watched_vectors
-        )
-        return replace(query.person, vector=vectors[0])
+        profile, person = profile_codes(query.person.features), query.person
+        history = (self.catalog.video_ids, query.history, query.history_weights)
+        vector = self.models.towers.user(profile, *history, self.models.watched_vectors)
+        return Person(person.features, person.topics, vector)
 
 
 def profile_codes(features: Mapping[str, float]) -> npt.NDArray[np.int16]:
     """The profile fields in the order of the tower; -1 where unknown."""
-    codes = np.array([features.get(name, np.nan) for name in _PROFILE_FEATURES])
-    return np.where(np.isnan(codes), -1, codes).astype(np.int16)
+    codes = [features.get(name, math.nan) for name in _PROFILE_FEATURES]
+    return np.array([-1 if math.isnan(code) else code for code in codes]).astype(np.int16)
 
 
 def topics_in(catalog: VideoCatalog) -> tuple[int, ...]:
     """Every known topic code of a catalogue, ascending."""
-    return tuple(int(topic) for topic in np.unique(catalog.topics) if topic >= 0)
+    return catalog.known_topics

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -165,10 +165,12 @@ class PeopleState:
 
 
 class _Grouped:
-    """Millions of (user, video) pairs as two arrays: sets of Python integers would be ten times as large."""
+    """Millions of (user, video) pairs in two arrays: sets of Python integers would be ten times as large."""
 
     def __init__(self, users: Ids, videos: Ids) -> None:
-        self._users, self._videos = users, videos
+        """Both in order of (user, video)."""
+        self._users, starts = np.unique(users, return_index=True)
+        self._starts, self._videos = np.append(starts, len(users)), videos
 
     @classmethod
     def of(cls, watched: pl.DataFrame) -> _Grouped:
@@ -177,8 +179,10 @@ class _Grouped:
         return cls(users[is_new], videos[is_new])
 
     def of_user(self, user_id: int) -> Ids:
-        first, end = np.searchsorted(self._users, [user_id, user_id + 1])
-        return self._videos[first:end]
+        place = self._users.searchsorted(user_id)
+        if place == len(self._users) or self._users[place] != user_id:
+            return NO_IDS
+        return self._videos[self._starts[place] : self._starts[place + 1]]
 
 
 def _merged(some: Ids, others: Ids) -> Ids:
@@ -186,5 +190,5 @@ def _merged(some: Ids, others: Ids) -> Ids:
     return np.sort(np.concatenate([some, others]), kind="stable") if len(others) else some
 
 
-def _ids(values: Iterable[int]) -> Ids:
-    return np.fromiter(sorted(values), np.int64)
+def _ids(values: Collection[int]) -> Ids:
+    return np.array(sorted(values), np.int64) if values else NO_IDS

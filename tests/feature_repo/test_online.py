@@ -15,10 +15,10 @@ from feature_repo.catalogue import CREATOR_STATS, USER_TOPIC_STATS, VIDEO_STATS,
 from feature_repo.clock import DAY_US, HOUR_US, INSTANT
 from feature_repo.events import TOPICS
 from feature_repo.log import EventLog
-from feature_repo.materialization import materialize, newest, read_loaded, write_online
-from feature_repo.online import MirrorReader, OnlineUsers, VideoMirror
+from feature_repo.materialization import materialize, newest, read_loaded, schema_of, write_online
+from feature_repo.online import MirrorReader, OnlineUsers, VideoMirror, _tell
 from feature_repo.online_writer import OnlineWriter
-from feature_repo.packed_rows import Keys, Rows, Schema
+from feature_repo.packed_rows import Keys, Rows, Schema, encode, joined, rows_of_columns
 from feature_repo.packed_tables import PackedTables
 from feature_repo.places import Places
 from feature_repo.steps import write_steps
@@ -119,6 +119,30 @@ def test_people_are_served_as_joined_though_nothing_was_written_since(loaded: Pl
 
     for name in (f.name for view in VIEWS for f in view.features if f.entity.startswith("user")):
         np.testing.assert_array_equal(served[name], joined[name].to_numpy(), name)
+
+
+@given(st.lists(st.none() | st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=6), st.integers(0, 9))
+def test_rows_are_told_in_one_pass_as_column_by_column(
+    spans: list[tuple[int, int] | None], now_us: int
+) -> None:
+    """Each row is missing, or holds since and until a moment; those older than now - 4 have expired."""
+    schema, places = schema_of(USER_TOPIC_STATS), np.arange(len(spans))[::-1].copy()
+    since, until = np.array([span or (0, 0) for span in spans], np.int64).reshape(-1, 2).T
+    there = np.array([span is not None for span in spans], np.bool_)
+    numbers = {name: np.arange(len(spans)) + place for place, name in enumerate(schema.names)}
+    encoded = encode(schema, rows_of_columns(schema, numbers, since, until))
+    whole, _ = joined(schema, [row if each else None for row, each in zip(encoded, there, strict=True)])
+    values = np.full((len(spans), len(schema.names)), -1, np.float32)
+    since_us, behind = np.empty(len(spans), np.int64), np.empty(len(spans), np.bool_)
+
+    over = _tell(whole, now_us - 4, now_us, places, values, since_us, behind)
+
+    wide = np.array(list(numbers.values()), np.float32).T
+    expected = np.where((there & (since >= now_us - 4))[:, None], wide, np.float32(-1))
+    np.testing.assert_array_equal(values[places], expected)
+    np.testing.assert_array_equal(since_us, since)
+    np.testing.assert_array_equal(behind, ~there | (until <= now_us) | (since > now_us))
+    assert over == (there & (until <= now_us)).sum()
 
 
 def test_a_row_that_outlived_its_moment_is_counted_where_no_stream_can_tell_better(loaded: Places) -> None:

@@ -22,6 +22,7 @@ from feature_repo.packed_rows import (
     decode_keys,
     encode,
     encode_keys,
+    joined,
     rows_of_columns,
 )
 from tests.feature_repo.packed_stores import PAIR, VIDEO, video_rows
@@ -60,6 +61,17 @@ def test_what_is_packed_is_read_back_bit_for_bit(case: tuple[Schema, Rows]) -> N
         rows.until_us.tolist(),
     )
     assert all((found.nulls(name) == rows.nulls(name)).all() for name in schema.names)
+
+
+@given(schemas_and_rows())
+def test_one_row_of_many_is_unpacked_as_numpy_reads_it(case: tuple[Schema, Rows]) -> None:
+    schema, rows = case
+
+    whole, _ = joined(schema, [*encode(schema, rows), None])
+
+    for row in range(len(rows)):
+        np.testing.assert_equal(schema.unpack(whole, row * schema.size), rows.values[row].item())
+    assert whole[-schema.size :] == schema.nothing
 
 
 @given(NAMES, st.data())

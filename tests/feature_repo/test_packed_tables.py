@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from feature_repo.packed_rows import Schema, rows_of_columns
+from feature_repo.packed_rows import Schema, encode, encode_keys, rows_of_columns
+from feature_repo.packed_sqlite import SqliteRows
 from feature_repo.packed_tables import PackedTables, open_packed
 from tests.feature_repo.packed_stores import BACKENDS, PAIR, VIDEO, a_place, empty_tables, video_rows
 
 Batch = list[tuple[int, int]]
 """(video, moment) of each row."""
+
+PAIRS = st.tuples(st.integers(0, 3), st.sampled_from([0, 1, 2, 255, 256, 2**40]))
 
 BATCHES = st.lists(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4)), max_size=6), max_size=6)
 
@@ -46,6 +51,10 @@ def write_batches(tables: PackedTables, batches: list[Batch]) -> list[int]:
         told += len(batch)
         versions.append(tables.changed_since(VIDEO, 0)[2])
     return versions
+
+
+def pairs(keys: list[tuple[int, int]]) -> NDArray[np.int64]:
+    return np.array(keys, np.int64).reshape(-1, 2)
 
 
 def newest_by_hand(batches: list[Batch]) -> dict[int, tuple[int, int]]:
@@ -130,6 +139,22 @@ def test_many_keys_are_read_as_few_are(
 
     assert [rows.since_us.tolist() for rows in found] == [[7, 0, 7], [], [5], [9, 0]]
     assert found[0].values["clicks"].tolist() == [30, 0, 30]
+
+
+@given(st.lists(PAIRS, max_size=30), st.lists(PAIRS, max_size=6))
+@settings(max_examples=50)
+def test_of_neighbours_only_those_asked_for_are_answered(
+    place: str, known: list[tuple[int, int]], asked: list[tuple[int, int]]
+) -> None:
+    tables, numbers = empty_tables(place), np.arange(len(known))
+    tables.write(PAIR, pairs(known), rows_of_columns(PAIR, {"taste": numbers}, numbers))
+
+    found = tables.read(PAIR, pairs(asked))
+
+    newest = {pair: number for number, pair in enumerate(known)}
+    assert found.found.tolist() == [pair in newest for pair in asked]
+    assert found.values["taste"].tolist() == [newest.get(pair, 0) for pair in asked]
+    tables.close()
 
 
 def test_more_keys_than_one_statement_binds_are_read(tables: PackedTables) -> None:
@@ -262,6 +287,59 @@ def test_redis_without_its_client_says_which_extra_to_install(monkeypatch: pytes
 
     with pytest.raises(ImportError, match=r"fourplanes\[redis\]"):
         open_packed("redis://127.0.0.1:1/0", "p")
+
+
+def a_file_of_keys_front_to_back(path: Path) -> None:
+    """As the store was before keys were turned: videos 1 and 300, written at versions 4 and 7."""
+    keys, rows = encode_keys(VIDEO, [1, 300]), encode(VIDEO, video_rows([10, 20], [3, 5]))
+    SqliteRows(path, "p").close()
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute(
+            'create table "packed:p:video:rows" '
+            "(key blob primary key, since_us integer, version integer, row blob) without rowid"
+        )
+        table = zip(keys, [10, 20], [4, 7], rows, strict=True)
+        file.executemany('insert into "packed:p:video:rows" values (?, ?, ?, ?)', table)
+        file.execute("insert or replace into packed_views values ('p', 'video', 7, 20)")
+
+
+def test_a_file_of_keys_front_to_back_is_read_and_turned(tmp_path: Path) -> None:
+    a_file_of_keys_front_to_back(tmp_path / "packed.db")
+
+    first, other = (open_packed(tmp_path / "packed.db", "p") for _ in range(2))
+
+    for tables in (first, other):
+        assert tables.read(VIDEO, [300, 1, 2]).values["clicks"].tolist() == [5, 3, 0]
+        assert (tables.changed_since(VIDEO, 4)[0].tolist(), tables.newest_us(VIDEO)) == ([[300]], 20)
+    first.write(VIDEO, [1, 300], video_rows([11, 19], [4, 6]))
+    assert other.changed_since(VIDEO, 7)[0].tolist() == [[1]]
+    with closing(sqlite3.connect(tmp_path / "packed.db")) as file:
+        assert not file.execute("select 1 from sqlite_master where name like '%:rows'").fetchall()
+
+
+def test_what_an_older_build_wrote_after_the_turn_is_turned_where_it_is_newer(tmp_path: Path) -> None:
+    tables = open_packed(tmp_path / "packed.db", "p")
+    tables.write(VIDEO, [1, 300], video_rows([11, 19], [4, 6]))
+    tables.close()
+    a_file_of_keys_front_to_back(tmp_path / "packed.db")
+
+    again = open_packed(tmp_path / "packed.db", "p").read(VIDEO, [1, 300])
+
+    assert again.values["clicks"].tolist() == [4, 5]
+
+
+@pytest.mark.parametrize(("asked", "ranges"), [([[7, 2], [7, 9]], 1), ([[7, 2], [8, 2]], 0)])
+def test_only_keys_of_one_last_value_are_read_as_a_range(
+    tmp_path: Path, asked: list[list[int]], ranges: int
+) -> None:
+    """By name: of a pair, (topic, user_id), the last is the user. A range of several would be anybody's."""
+    rows = SqliteRows(tmp_path / "packed.db", "p")
+    said: list[str] = []
+    rows._connection().set_trace_callback(said.append)
+
+    rows.fetch([(PAIR.view, encode_keys(PAIR, asked))])
+
+    assert said[-1].count(" between ") == ranges
 
 
 def test_a_file_opened_in_a_folder_to_come_is_made(tmp_path: Path) -> None:

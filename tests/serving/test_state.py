@@ -42,10 +42,11 @@ def test_the_log_is_remembered(state: PeopleState) -> None:
     assert query.history[:3].tolist() == [4, 3, -1]
 
 
-def test_a_stranger_has_no_past(state: PeopleState) -> None:
-    query = asked(state, 9_999)
+@pytest.mark.parametrize("stranger", [-5, 9_999])
+def test_a_stranger_has_no_past(state: PeopleState, stranger: int) -> None:
+    query = asked(state, stranger)
 
-    assert not state.knows(9_999)
+    assert not state.knows(stranger)
     assert len(query.seen) == len(query.follows) == len(query.hidden) == len(query.blocked) == 0
     assert (query.history == -1).all()
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from feature_repo.clock import NEVER_US
 from feature_repo.videos import VideoCatalog
@@ -20,6 +23,11 @@ from serving.towers import (
     user_vectors,
     video_vectors,
 )
+
+WATCHES = st.lists(
+    st.tuples(st.sampled_from([-1, 10, 20, 30, 45, 60, 999]), st.floats(0, 1, width=32)), max_size=20
+)
+"""Videos of the catalogue and others, and how much of each was watched."""
 
 
 def a_catalog(videos: int = 6, seed: int = 0) -> VideoCatalog:
@@ -104,6 +112,32 @@ def test_what_was_watched_longer_moves_the_user_more() -> None:
     glance, whole = (towers.users(*a_person([0], [weight]), seen) for weight in (0.1, 1.0))
 
     assert np.linalg.norm(whole - stranger) > np.linalg.norm(glance - stranger)
+
+
+@given(WATCHES, hnp.arrays(np.int16, len(PROFILE), elements=st.integers(-2, 99)))
+def test_one_person_has_the_bits_of_one_among_many(
+    watches: list[tuple[int, float]], profile: np.ndarray
+) -> None:
+    towers, catalog = some_towers(), a_catalog()
+    seen = towers.seen(towers.inputs(catalog))
+    history = np.array([video for video, _ in watches], np.int64)
+    weights = np.array([weight for _, weight in watches], np.float32)
+
+    alone = towers.user(profile, catalog.video_ids, history, weights, seen)
+
+    rows = catalog.rows_of(history)
+    kept = np.where(rows < 0, np.float32(0), weights)
+    np.testing.assert_array_equal(alone, towers.users(profile[None], rows[None], kept[None], seen)[0])
+
+
+@pytest.mark.parametrize("weights", [0, 3])
+def test_a_history_without_its_weights_is_refused(weights: int) -> None:
+    towers, catalog = some_towers(), a_catalog()
+    seen = towers.seen(towers.inputs(catalog))
+    watched = (np.array([10, 20]), np.ones(weights, np.float32))
+
+    with pytest.raises(ValueError, match="cannot assign"):
+        towers.user(np.zeros(len(PROFILE), np.int16), catalog.video_ids, *watched, seen)
 
 
 def test_people_are_answered_alike_alone_and_in_a_crowd() -> None:
