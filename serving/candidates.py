@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo.catalogue import USER_TOPIC_STATS
+from feature_repo.compiling import compiled_for
 from feature_repo.events import TOPICS
-from feature_repo.videos import rows_of
+from serving import picks
 
 Column = npt.NDArray[Any]
 Ids = npt.NDArray[np.int64]
@@ -75,7 +76,7 @@ class Query:
     def __post_init__(self) -> None:
         for name in ("seen", "follows", "hidden", "blocked"):
             ids = getattr(self, name)
-            if len(ids) > 1 and (ids[1:] < ids[:-1]).any():
+            if len(ids) > 1 and not _ascends(ids):
                 raise ValueError(f"query.{name} is not ascending; sort it.")
 
     def of(self, person: Person) -> Query:
@@ -160,8 +161,8 @@ def candidates(video_ids: Ids, **columns: Column) -> Candidates:
 
 
 def among(ids: Ids, ascending: Ids) -> Mask:
-    """Which of these ids are in an ascending array: a binary search each, where np.isin would sort both."""
-    return rows_of(ascending, ids) >= 0
+    """Which of these ids are in an ascending array."""
+    return picks.among(ids, ascending)
 
 
 def checked_mask(name: str, mask: Column, rows: int) -> Mask:
@@ -169,6 +170,12 @@ def checked_mask(name: str, mask: Column, rows: int) -> Mask:
     if mask.dtype != np.bool_ or mask.shape != (rows,):
         raise ValueError(f"filter {name} answered {mask.dtype}{list(mask.shape)}, must be bool[{rows}].")
     return mask
+
+
+@compiled_for("bool_(Array(int64, 1, 'C', readonly=True))")
+def _ascends(ids: Ids) -> bool:
+    """Whether none is below the one before it."""
+    return bool(np.all(ids[1:] >= ids[:-1]))
 
 
 def _check(name: str, column: Column, rows: int) -> None:

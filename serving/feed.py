@@ -17,7 +17,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from serving.candidates import NOTHING_FOUND, Candidates, Found, Mask, Query, candidates, checked_mask
+from serving.candidates import NOTHING_FOUND, Candidates, Found, Mask, Query, checked_mask
+from serving.unions import union_of
 from serving.verbs import Choice, Filter, Hydrator, PartlyDescribed, Reader, Scorer, Selector, Source
 
 Answer = TypeVar("Answer")
@@ -87,7 +88,7 @@ class Feed:
             query = self._with_person(query, stages)
         with stages.timed("find"):
             found = {source.name: self._find(source, query, stages) for source in self.sources}
-            union = _union(found)
+            union = union_of(found)
         with stages.timed("filter"):
             union = _described(self.basics, query, union, stages)
             removed_by = self._removed_by(query, union, stages)
@@ -157,19 +158,6 @@ class _Stages:
             log.exception("%s %s failed", kind, name)
             self.degraded.append(f"{kind}:{name}")
             return otherwise
-
-
-def _union(found: Mapping[str, Found]) -> Candidates:
-    """Every distinct video once, in the order of the sources and of their own ranks."""
-    sizes = [len(each.video_ids) for each in found.values()]
-    ids = np.concatenate([each.video_ids for each in found.values()] or [np.empty(0, np.int64)])
-    sources = np.repeat(np.arange(len(sizes), dtype=np.int8), sizes)
-    rising = np.argsort(ids)
-    starts = np.flatnonzero(np.diff(ids[rising], prepend=-1))
-    first = np.minimum.reduceat(rising, starts)
-    found_by = np.bitwise_or.reduceat(np.int64(1) << sources[rising].astype(np.int64), starts)
-    order = np.argsort(first)
-    return candidates(ids[first[order]], source=sources[first[order]], found_by=found_by[order])
 
 
 def _described(hydrator: Hydrator, query: Query, table: Candidates, stages: _Stages) -> Candidates:

@@ -1,6 +1,6 @@
 """One look at all videos per request, for all sources: from the person, and from what they liked last.
 
-A look goes once over the memory of all vectors, and on its way a second point costs nothing. It is made when
+A look goes once over the memory of all outlines, and on its way a second point costs little. It is made when
 the first source asks and kept, by thread, until another request asks. An index with a shortlist is not looked
 at: each view asks it by itself.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from serving.candidates import Ids, Query, Rows
+from serving.candidates import Found, Ids, Query, Rows
 from serving.index import VideoIndex
 
 Floats = npt.NDArray[np.float32]
@@ -28,19 +28,16 @@ class View:
 
     index: VideoIndex
     point: Floats
-    scores: Floats | None
-    """Of every video; None where the index has a shortlist."""
+    outlined: Floats | None
+    """The score of every video by its outline; None where the index has a shortlist."""
 
-    def nearest(self, k: int) -> tuple[Ids, Floats]:
-        """Ids and scores of the k nearest, best first."""
-        return self.index.search(self.point, k, self.scores)
+    def nearest(self, k: int, seen: Ids) -> Found:
+        """The k nearest that were not seen, best first."""
+        return Found(*self.index.search(self.point, k, seen, self.outlined))
 
-    def at(self, rows: Rows) -> Floats:
-        """Scores of these rows of the index."""
-        if self.scores is not None:
-            return self.scores[rows]
-        found: Floats = self.index.vectors.take(rows, axis=0) @ self.point
-        return found
+    def nearest_of(self, rows: Rows, k: int, seen: Ids) -> Found:
+        """The same among these rows of the index; of those equally near, the first."""
+        return Found(*self.index.best_of(rows, self.point, k, seen, self.outlined))
 
 
 @dataclass(frozen=True)
@@ -70,11 +67,11 @@ class Looks:
     def _look(self, query: Query) -> Look:
         person, liked = query.person.vector, self._liked(query)
         points = [point for point in (person, liked) if len(point)]
-        if self.index.shortlist is not None or not points:
+        if self.index.outline is None or not points:
             views = [View(self.index, point, None) for point in points]
         else:
-            scores = self.index.scores(np.stack(points))
-            views = [View(self.index, point, mine) for point, mine in zip(points, scores, strict=True)]
+            outlined = self.index.outline.scores(np.stack(points))
+            views = [View(self.index, point, mine) for point, mine in zip(points, outlined, strict=True)]
         return Look(query, views[0] if len(person) else None, views[-1] if len(liked) else None)
 
     def _liked(self, query: Query) -> Floats:

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo.clock import HOUR_US
+from feature_repo.orders import ascending
 from feature_repo.videos import VideoCatalog
-from serving.candidates import NOTHING_FOUND, Found, Ids, Query, among
-from serving.index import largest
+from serving.candidates import NOTHING_FOUND, Found, Ids, Query
 from serving.looks import Looks, View
+from serving.picks import first_unseen, rows_made_by
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,15 @@ class Trending:
     long_watches: npt.NDArray[np.float32]
     most: int
     name: str = "trending"
-    _best: Ids = field(init=False, repr=False)
+    _ranked: Found = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        order = np.argsort(-np.nan_to_num(self.long_watches), kind="stable")
-        object.__setattr__(self, "_best", order)
+        rising = np.nan_to_num(self.long_watches).view(np.int32)  # as bits: no float is negative
+        order = ascending(-rising.astype(np.int64))
+        object.__setattr__(self, "_ranked", Found(self.video_ids[order], self.long_watches[order]))
 
     def find(self, query: Query) -> Found:
-        first = self._best[: self.most + len(query.seen)]
-        return _unseen(Found(self.video_ids[first], self.long_watches[first]), query, self.most)
+        return _unseen(self._ranked, query, self.most)
 
 
 @dataclass(frozen=True)
@@ -73,15 +74,11 @@ class FollowedCreators:
     def __post_init__(self) -> None:
         order = self.catalog.by_creator
         object.__setattr__(self, "_by_creator", order)
-        object.__setattr__(self, "_creators", self.catalog.creator_ids[order])
+        object.__setattr__(self, "_creators", self.catalog.creators_in_order)
 
     def find(self, query: Query) -> Found:
-        if len(query.follows) == 0:
-            return NOTHING_FOUND
-        first = np.searchsorted(self._creators, query.follows, side="left")
-        end = np.searchsorted(self._creators, query.follows, side="right")
-        rows = np.concatenate([self._by_creator[a:b] for a, b in zip(first, end, strict=True)])
-        return _newest(self.catalog, rows, query, self.most)
+        rows = rows_made_by(query.follows, self._creators, self._by_creator)
+        return _newest(self.catalog, rows, query, self.most) if len(rows) else NOTHING_FOUND
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ class FreshUploads:
     def __post_init__(self) -> None:
         order = self.catalog.by_upload
         object.__setattr__(self, "_by_age", order)
-        object.__setattr__(self, "_uploaded_us", self.catalog.uploaded_us[order])
+        object.__setattr__(self, "_uploaded_us", self.catalog.uploads_in_order)
 
     def find(self, query: Query) -> Found:
         since_us = query.now_us - int(self.hours * HOUR_US)
@@ -108,15 +105,11 @@ class FreshUploads:
         view = self.looks.of(query).person
         if view is None:
             return _newest(self.catalog, rows, query, self.most)
-        scores = view.at(rows)
-        best = largest(scores, min(self.most + len(query.seen), len(scores)))
-        return _unseen(Found(self.catalog.video_ids[rows[best]], scores[best]), query, self.most)
+        return view.nearest_of(rows, self.most, query.seen)
 
 
 def _nearest(view: View | None, query: Query, most: int) -> Found:
-    if view is None:
-        return NOTHING_FOUND
-    return _unseen(Found(*view.nearest(most + len(query.seen))), query, most)
+    return NOTHING_FOUND if view is None else view.nearest(most, query.seen)
 
 
 def _newest(catalog: VideoCatalog, rows: Ids, query: Query, most: int) -> Found:
@@ -127,5 +120,5 @@ def _newest(catalog: VideoCatalog, rows: Ids, query: Query, most: int) -> Found:
 
 
 def _unseen(found: Found, query: Query, most: int) -> Found:
-    new = np.flatnonzero(~among(found.video_ids, query.seen))[:most]
+    new = first_unseen(found.video_ids, query.seen, most)
     return Found(found.video_ids[new], found.scores[new])

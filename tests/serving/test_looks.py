@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serving.candidates import Person, Query
+from serving.candidates import NO_IDS, Person, Query
 from serving.index import VideoIndex
 from serving.looks import Looks, View
 from serving.shortlists import Shortlist
@@ -52,8 +52,8 @@ def test_a_look_sees_what_a_search_from_either_point_finds() -> None:
     for view, row in ((look.person, 3), (look.liked, 5)):
         assert view is not None
         ids, scores = INDEX.search(VECTORS[row], 9)
-        assert [found.tolist() for found in view.nearest(9)] == [ids.tolist(), scores.tolist()]
-        assert view.at(ids // 2).tolist() == scores.tolist()
+        for found in (view.nearest(9, NO_IDS), view.nearest_of(np.arange(len(VECTORS)), 9, NO_IDS)):
+            assert [found.video_ids.tolist(), found.scores.tolist()] == [ids.tolist(), scores.tolist()]
 
 
 @pytest.mark.parametrize(("person", "liked"), [(None, 5), (3, 999), (None, 999)])
@@ -66,12 +66,16 @@ def test_from_a_point_that_is_unknown_nothing_is_seen(person: int | None, liked:
 
 def test_an_index_with_a_shortlist_is_asked_and_not_looked_at() -> None:
     view = Looks(VideoIndex(INDEX.video_ids, VECTORS, Shortlist(Everything()))).of(asked()).person
-    exact = View(INDEX, VECTORS[3], INDEX.scores(VECTORS[3:4])[0])
+    exact, seen, rows = View(INDEX, VECTORS[3], None), np.array([6]), np.arange(9)
 
     assert view is not None
-    assert view.scores is None
-    assert view.nearest(5)[0].tolist() == exact.nearest(5)[0].tolist()
-    np.testing.assert_allclose(view.at(np.arange(9)), exact.at(np.arange(9)), atol=1e-5)
+    assert view.outlined is None
+    for found, wanted in (
+        (view.nearest(5, seen), exact.nearest(5, seen)),
+        (view.nearest_of(rows, 5, seen), exact.nearest_of(rows, 5, seen)),
+    ):
+        assert found.video_ids.tolist() == wanted.video_ids.tolist()
+        assert found.scores.tolist() == wanted.scores.tolist()
 
 
 def test_requests_at_once_each_keep_their_own_look() -> None:
