@@ -13,16 +13,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from numba import types
 from numpy.typing import ArrayLike, NDArray
 
+from feature_repo.compiling import compiled, compiled_for
 from feature_repo.labels import LONG_WATCH_MS
 from feature_repo.orders import ascending, numbered, paired
-from feature_repo.videos import rows_of
+from feature_repo.pairwise import pairwise_sum
+from feature_repo.videos import IDS, row_of
 
 HISTORY = 20
 """How many watches a history remembers."""
 
 Column = NDArray[np.float32]
+WEIGHTS = types.Array(types.float32, 2, "C", readonly=True)
+HAD = types.Array(types.int64, 2, "C", readonly=True)
 _Watch = tuple[int, int, int, int, float]
 """known_us, event_us, impression_id, video_id, and the share that was watched."""
 
@@ -134,8 +139,17 @@ def follows_before(
 
 def follows_creator(creator_ids: ArrayLike, followed: Iterable[int]) -> Column:
     """1 where the creator is among those the user follows now, else 0."""
-    ascending = np.sort(np.fromiter(followed, np.int64))
-    return (rows_of(ascending, creator_ids) >= 0).astype(np.float32)
+    ascending = np.array(followed if isinstance(followed, np.ndarray) else [*followed], np.int64)
+    ascending.sort()
+    return _among(np.ascontiguousarray(creator_ids, np.int64), ascending)
+
+
+@compiled_for(types.float32[::1](IDS, IDS))
+def _among(ids: NDArray[np.int64], ascending: NDArray[np.int64]) -> Column:
+    found = np.empty(len(ids), np.float32)
+    for row in range(len(ids)):
+        found[row] = row_of(ascending, ids[row]) >= 0
+    return found
 
 
 @dataclass
@@ -190,19 +204,32 @@ def _may_be_last(watched: pl.DataFrame, size: int) -> pl.DataFrame:
 
 
 def _weighted_share(weights: ArrayLike, had: ArrayLike, wanted: ArrayLike) -> Column:
-    weight, mine = np.atleast_2d(np.asarray(weights, np.float32)), np.atleast_2d(np.asarray(had))
-    asked = np.asarray(wanted, np.int64)
-    if len(weight) != 1:
-        return _shares(weight, mine, asked)
-    had_ones = np.sort(mine[0])  # what is not among them has no share, so a request asks for few
-    shares = np.zeros(len(had_ones) + 1, np.float32)
-    shares[:-1] = _shares(weight, mine, had_ones)
-    return shares[rows_of(had_ones, asked)]
+    weight, mine = np.ascontiguousarray(weights, np.float32), np.ascontiguousarray(had, np.int64)
+    weight, mine, asked = np.atleast_2d(weight), np.atleast_2d(mine), np.ascontiguousarray(wanted, np.int64)
+    if weight.shape != mine.shape or len(weight) not in (1, len(asked)):
+        raise ValueError(
+            f"weights {weight.shape} and history {mine.shape} of {len(asked)} rows; need a watch per weight,"
+            " and one history per row or one for all."
+        )
+    return _shares(weight, mine, asked)
 
 
-def _shares(weight: Column, had: NDArray[Any], asked: NDArray[np.int64]) -> Column:
-    same = (had == asked[:, None]) & (asked[:, None] >= 0)
-    total = weight.sum(axis=1)
-    matching = np.where(same, weight, np.float32(0)).sum(axis=1)
-    share: Column = np.divide(matching, total, out=np.zeros(len(matching), np.float32), where=total > 0)
-    return share
+@compiled
+def _share(weights: Column, had: NDArray[np.int64], wanted: int) -> Any:
+    same, total = np.where(had == wanted, weights, np.float32(0)), pairwise_sum(weights)
+    return pairwise_sum(same) / total if total > 0 else np.float32(0)
+
+
+@compiled_for(types.float32[::1](WEIGHTS, HAD, IDS))
+def _shares(weights: Column, had: NDArray[np.int64], wanted: NDArray[np.int64]) -> Column:
+    """Of each row in its own history, or in that of all rows: of what is first at a place it is told once."""
+    shares, told = np.zeros(len(wanted), np.float32), np.full(weights.shape[1], np.nan, np.float32)
+    for row in range(len(wanted)):
+        mine, place = row if len(weights) > 1 else 0, 0
+        while place < len(told) and had[mine, place] != wanted[row]:
+            place += 1
+        if place < len(told) and wanted[row] >= 0:
+            if len(weights) > 1 or np.isnan(told[place]):
+                told[place] = _share(weights[mine], had[mine], wanted[row])
+            shares[row] = told[place]
+    return shares

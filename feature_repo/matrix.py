@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ NOT_COLUMNS = ("user_joined_us", "video_uploaded_us")
 
 COLUMNS = tuple(feature.name for feature in FEATURES if feature.name not in NOT_COLUMNS)
 """Column order of every training and serving matrix. Ids are never columns."""
+
+_all_of = itemgetter(*COLUMNS)
 
 ROWS = 4_096
 """Rows put together at once: their columns, a megabyte, are still in the cache when they become rows."""
@@ -32,10 +35,10 @@ def matrix_hash() -> str:
 def assemble(columns: Mapping[str, Any], n: int) -> NDArray[np.float32]:
     """n rows in COLUMNS order as float32; a scalar fills its column; a missing column is a KeyError."""
     try:
-        found = [np.asarray(columns[name]) for name in COLUMNS]
+        found = list(_all_of(columns))
     except KeyError as missing:
         raise KeyError(f"no column {missing}; the matrix needs all of {', '.join(COLUMNS)}.") from None
-    if any(column.shape != (n,) for column in found):
+    if {getattr(column, "shape", None) for column in found} != {(n,)}:
         found = [_filling(column, name, n) for column, name in zip(found, COLUMNS, strict=True)]
     matrix = np.empty((n, len(COLUMNS)), np.float32)
     for low in range(0, n, ROWS):
@@ -44,7 +47,8 @@ def assemble(columns: Mapping[str, Any], n: int) -> NDArray[np.float32]:
     return matrix
 
 
-def _filling(column: NDArray[Any], name: str, n: int) -> NDArray[Any]:
+def _filling(told: Any, name: str, n: int) -> NDArray[Any]:
+    column = np.asarray(told)
     if column.shape not in ((), (n,)):
         raise ValueError(f"column {name!r} has shape {column.shape}, must be one value or ({n},).")
     return np.broadcast_to(column, (n,))

@@ -8,14 +8,19 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numba import types
 from numpy.typing import ArrayLike, NDArray
 
 from feature_repo.clock import NEVER_US
+from feature_repo.compiling import compiled, compiled_for
 from feature_repo.events import CONTENT_SIZE, empty
 from feature_repo.log import EventLog
 
 MANY, SPARSE = 1 << 16, 4
 """So many ids are looked up in a table instead of searched for, if it has fewer places than this per id."""
+
+IDS, PLACES = (types.Array(dtype, 1, "C", readonly=True) for dtype in (types.int64, types.int32))
+FACTS = types.Array(types.int64, 2, "C", readonly=True)
 
 
 @dataclass(frozen=True)
@@ -72,9 +77,47 @@ class VideoCatalog:
         """Rows in order of creator, each one's newest first."""
         return np.lexsort((-self.uploaded_us, self.creator_ids))
 
+    @cached_property
+    def uploads_in_order(self) -> NDArray[np.int64]:
+        """When the videos of `by_upload` were uploaded."""
+        return self.uploaded_us[self.by_upload]
+
+    @cached_property
+    def creators_in_order(self) -> NDArray[np.int64]:
+        """Who made the videos of `by_creator`."""
+        return self.creator_ids[self.by_creator]
+
+    @cached_property
+    def known_topics(self) -> tuple[int, ...]:
+        """Every known topic code, ascending."""
+        return tuple(int(topic) for topic in np.unique(self.topics) if topic >= 0)
+
     def rows_of(self, video_ids: ArrayLike) -> NDArray[np.int64]:
         """The row of each id, -1 where the video is unknown."""
         return rows_of(self.video_ids, video_ids)
+
+    @cached_property
+    def facts(self) -> NDArray[np.int64]:
+        """[videos, 4]: creator, topic, upload and removal, side by side: one look finds them all."""
+        return np.column_stack([self.creator_ids, self.topics, self.uploaded_us, self.removed_us])
+
+    @cached_property
+    def _places(self) -> NDArray[np.int32]:
+        """The row of every id from the first to the last, -1 where there is no such video; empty where they
+        lie too far apart.
+        """
+        span = int(self.video_ids[-1]) - int(self.video_ids[0]) + 1 if len(self) else 0
+        places = np.full(span if span < SPARSE * len(self) else 0, -1, np.int32)
+        if len(places):
+            places[self.video_ids - self.video_ids[0]] = np.arange(len(self))
+        return places
+
+    def facts_of(self, video_ids: ArrayLike) -> NDArray[np.int64]:
+        """[5, n]: row, creator, topic, upload and removal of each id, all -1 where the video is unknown."""
+        wanted = np.ascontiguousarray(video_ids, np.int64)
+        found = np.empty((5, len(wanted)), np.int64)
+        _look_up(self.video_ids, self._places, self.facts, wanted, found)
+        return found
 
     def creators_of(self, video_ids: ArrayLike) -> NDArray[np.int64]:
         """The creator of each id, -1 where the video is unknown."""
@@ -102,6 +145,47 @@ def rows_of(sorted_ids: NDArray[np.int64], ids: ArrayLike) -> NDArray[np.int64]:
         return _rows_by_table(sorted_ids, wanted)
     rows = np.minimum(np.searchsorted(sorted_ids, wanted), len(sorted_ids) - 1)
     return np.where(sorted_ids[rows] == wanted, rows, -1)
+
+
+@compiled
+def row_of(ascending: NDArray[np.int64], wanted: int) -> int:
+    """The row of one id, -1 if it is not there; of ids that are equal, the first."""
+    low, left = 0, len(ascending)
+    while left > 1:
+        half = left // 2
+        low += half if ascending[low + half - 1] < wanted else 0
+        left -= half
+    return low if left and ascending[low] == wanted else -1
+
+
+@compiled_for(types.void(IDS, PLACES, FACTS, IDS, types.int64[:, ::1]))
+def _look_up(
+    ascending: NDArray[np.int64],
+    places: NDArray[np.int32],
+    facts: NDArray[np.int64],
+    wanted: NDArray[np.int64],
+    found: NDArray[np.int64],
+) -> None:
+    """The row of each id, and what lies there; searched for only where there is no place for every id."""
+    for each in range(len(wanted)):
+        if len(places):
+            place = wanted[each] - ascending[0]
+            row = places[place] if 0 <= place < len(places) else -1
+        else:
+            row = row_of(ascending, wanted[each])
+        found[0, each] = row
+        for fact in range(facts.shape[1]):
+            found[fact + 1, each] = facts[row, fact] if row >= 0 else -1
+
+
+@compiled_for(types.boolean(IDS, IDS, IDS))
+def are_rows_of(rows: NDArray[np.int64], sorted_ids: NDArray[np.int64], ids: NDArray[np.int64]) -> bool:
+    """Whether these are the rows at which these ids stand, every one of them."""
+    for place in range(len(ids)):
+        row = rows[place]
+        if not 0 <= row < len(sorted_ids) or sorted_ids[row] != ids[place]:
+            return False
+    return True
 
 
 def _rows_by_table(sorted_ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -10,9 +10,11 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+from numba import types
 
-from serving.candidates import Candidates
+from feature_repo.compiling import compiled_for
+from feature_repo.videos import IDS
+from serving.candidates import Candidates, Ids
 from serving.policies import Policy
 
 Floats = npt.NDArray[np.float32]
@@ -33,23 +35,24 @@ class Repetition:
     """So much per earlier item of the same topic, and of the same creator; unknown is never the same."""
 
     def __init__(self, table: Candidates, policy: Policy) -> None:
-        self._groups = np.stack([table["topic"], table["creator_id"]]).astype(np.int64, copy=False)
-        self._penalties = np.array([policy.topic_penalty, policy.creator_penalty])
+        self.topics, self.creators = (
+            np.ascontiguousarray(table[name], np.int64) for name in ("topic", "creator_id")
+        )
+        self.penalties = float(policy.topic_penalty), float(policy.creator_penalty)
 
     def cost(self, row: int) -> Doubles:
-        cost = np.zeros(self._groups.shape[1])
-        _repeat(self._groups, self._penalties, row, cost)
-        return cost
+        return repeated(self.topics, self.creators, row, *self.penalties)
 
 
-@njit("void(int64[:, :], float64[:], int64, float64[:])", cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _repeat(groups: npt.NDArray[np.int64], penalties: Doubles, row: int, cost: Doubles) -> None:
-    for group in range(len(groups)):
-        same = groups[group, row]
-        if same >= 0:
-            for other in range(len(cost)):
-                if groups[group, other] == same:
-                    cost[other] += penalties[group]
+@compiled_for(types.float64[::1](IDS, IDS, types.int64, types.float64, types.float64))
+def repeated(topics: Ids, creators: Ids, row: int, of_topic: float, of_creator: float) -> Doubles:
+    topic, creator, cost = topics[row], creators[row], np.zeros(len(topics))
+    for other in range(len(cost)):
+        if topics[other] == topic >= 0:
+            cost[other] += of_topic
+        if creators[other] == creator >= 0:
+            cost[other] += of_creator
+    return cost
 
 
 class Likeness:

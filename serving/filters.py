@@ -40,4 +40,9 @@ class NotBlocked:
     name: str = "not_blocked"
 
     def keep(self, query: Query, table: Candidates) -> Mask:
-        return ~among(table.ids, query.hidden) & ~among(table["creator_id"], query.blocked)
+        keep = np.ones(len(table), np.bool_)
+        if len(query.hidden):
+            keep &= ~among(table.ids, query.hidden)
+        if len(query.blocked):
+            keep &= ~among(table["creator_id"], query.blocked)
+        return keep

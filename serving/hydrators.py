@@ -48,16 +48,11 @@ class Catalogued:
     name: str = "catalogued"
     gives: tuple[str, ...] = ("catalog_row", "creator_id", "topic", "uploaded_us", "removed_us")
 
+    def __post_init__(self) -> None:
+        self.catalog.facts_of([])  # what it looks up in is made now, not by the first request
+
     def describe(self, _: Query, table: Candidates) -> Mapping[str, Column]:
-        rows = self.catalog.rows_of(table.ids)
-        known = rows >= 0
-        return {
-            "catalog_row": rows,
-            "creator_id": np.where(known, self.catalog.creator_ids[rows], -1),
-            "topic": np.where(known, self.catalog.topics[rows], -1).astype(np.int64),
-            "uploaded_us": np.where(known, self.catalog.uploaded_us[rows], -1),
-            "removed_us": np.where(known, self.catalog.removed_us[rows], -1),
-        }
+        return dict(zip(self.gives, self.catalog.facts_of(table.ids), strict=True))
 
 
 @dataclass(frozen=True)
@@ -94,8 +89,10 @@ class UserTopicFeatures:
 
     def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]:
         topics = table["topic"]
-        found = np.where((topics >= 0)[:, None], query.person.topics[topics], TOPIC_DEFAULTS)
-        return {name: found[:, place] for place, name in enumerate(self.gives)}
+        found, unknown = query.person.topics.take(topics, axis=0), topics < 0
+        if unknown.any():
+            found[unknown] = TOPIC_DEFAULTS
+        return dict(zip(self.gives, found.T, strict=True))
 
 
 @dataclass(frozen=True)
@@ -108,8 +105,7 @@ class Context:
     def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]:
         uploaded = np.where(table["uploaded_us"] >= 0, table["uploaded_us"], np.nan)
         joined = query.person.features.get("user_joined_us", np.nan)
-        columns = context_columns(query.now_us, query.surface, uploaded, joined)
-        return {name: _repeated(column, len(table)) for name, column in columns.items()}
+        return _in_every_row(context_columns(query.now_us, query.surface, uploaded, joined), len(table))
 
 
 @dataclass(frozen=True)
@@ -122,10 +118,9 @@ class History:
 
     def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]:
         had, weights = query.history, query.history_weights
-        rows = self.catalog.rows_of(had)
-        topics, creators = self.catalog.topics_at(rows), self.catalog.creators_at(rows)
+        _, creators, topics, *_ = self.catalog.facts_of(had)
         return {
-            "history_size": _repeated((had >= 0).sum(), len(table)),
+            "history_size": _repeated(np.count_nonzero(had >= 0), len(table)),
             "history_topic_share": histories.history_topic_share(weights, topics, table["topic"]),
             "history_creator_share": histories.history_creator_share(weights, creators, table["creator_id"]),
             "follows_creator": histories.follows_creator(table["creator_id"], query.follows),
@@ -143,7 +138,7 @@ class TowerScore:
     def describe(self, query: Query, table: Candidates) -> Mapping[str, Column]:
         if len(query.person.vector) == 0:
             return {"tower_score": _repeated(np.nan, len(table))}
-        return {"tower_score": self.index.vectors[table["catalog_row"]] @ query.person.vector}
+        return {"tower_score": self.index.vectors.take(table["catalog_row"], axis=0) @ query.person.vector}
 
 
 @dataclass(frozen=True)
@@ -184,6 +179,14 @@ class Predictions:
         if failed:
             raise PartlyDescribed(columns, failed)
         return columns
+
+
+def _in_every_row(columns: Mapping[str, npt.NDArray[np.float32]], rows: int) -> Mapping[str, Column]:
+    """The columns, one value of which stands for all rows, side by side."""
+    found = np.empty((len(columns), rows), np.float32)
+    for place, column in enumerate(columns.values()):
+        found[place] = column
+    return dict(zip(columns, found, strict=True))
 
 
 def _repeated(value: npt.ArrayLike, rows: int) -> npt.NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,4 +44,4 @@ class Fit:
 
 def _is_unknown(column: Column) -> bool:
     """Whether nothing at all was predicted; one look suffices to see that something was."""
-    return len(column) > 0 and bool(np.isnan(column[0])) and bool(np.isnan(column).all())
+    return len(column) > 0 and math.isnan(column[0]) and bool(np.isnan(column).all())

@@ -10,29 +10,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+from numba import types
 
-from serving.candidates import Candidates, Mask, Query
-from serving.diversities import Diversity
+from feature_repo.compiling import compiled_for
+from feature_repo.pairwise import pairwise_sum
+from feature_repo.videos import IDS
+from serving.candidates import Candidates, Ids, Mask, Query, Rows
+from serving.diversities import Diversity, Repetition, repeated
+from serving.mixtures import UNIFORM, Mixture, draw, mixture_of
 from serving.policies import Policy
-from serving.pools import Pool, pools
 from serving.verbs import Choice
 
 Doubles = npt.NDArray[np.float64]
-UNIFORM, VALUE, BEST = "uniform", "value", "best"
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One slot: who fills it, how probable that was, and which part of the mixture drew it."""
-
-    row: int
-    propensity: float
-    drawn_from: str
+BEST = "best"
+F8, I8, B1 = types.float64, types.int64, types.boolean
 
 
 def filled(
@@ -40,151 +34,135 @@ def filled(
 ) -> Choice:
     """At most `query.limit` rows; fewer when what is left is limited and may not be shown."""
     slots, doors = min(query.limit, len(table)), Doors(table, policy)
-    worth = standardised(table["value"])
-    promised = pools(query, table, policy) if query.explore else []
-    luck: list[list[float]] = rng.random((slots if query.explore else 0, 2)).tolist()
-    chosen: list[Drawn] = []
-    for slot in range(slots):
-        opened = doors.opened(slot)
-        if not opened.any():
-            break
-        drawn = draw(worth, opened, promised, policy, luck[slot]) if query.explore else best(worth, opened)
-        doors.close(drawn.row)
-        chosen.append(drawn)
-        worth -= diversity.cost(drawn.row)
-    return _choice(chosen)
+    if not query.explore:
+        return slate_of_the_best(slots, table, doors, diversity)
+    mixture, luck = mixture_of(query, table, policy), rng.random((slots, 2))
+    if isinstance(diversity, Repetition):
+        return drawn_at_once(table, doors, mixture, diversity, luck)
+    return drawn_in_turn(table, doors, mixture, diversity, luck)
 
 
 class Doors:
     """Which rows may still be chosen. A row of which it is not known whether it is limited is limited."""
 
     def __init__(self, table: Candidates, policy: Policy) -> None:
-        self._left = np.ones(len(table), np.bool_)
-        self._limited = ~(table["limited"] == 0) if "limited" in table else ~self._left
-        self._limits = bool(self._limited.any())
-        self._shown, self._from, self._most = 0, policy.limited_from, policy.most_limited
+        self.left = np.ones(len(table), np.bool_)
+        self.limited = ~(table["limited"] == 0) if "limited" in table else ~self.left
+        self.limited_from, self.most_limited, self._shown = policy.limited_from, policy.most_limited, 0
 
     def opened(self, slot: int) -> Mask:
-        if not self._limits or (slot >= self._from and self._shown < self._most):
-            return self._left
-        return self._left & ~self._limited
+        if slot >= self.limited_from and self._shown < self.most_limited:
+            return self.left
+        return self.left & ~self.limited
 
     def close(self, row: int) -> None:
-        self._left[row] = False
-        self._shown += int(self._limited[row])
+        self.left[row] = False
+        self._shown += int(self.limited[row])
 
 
-def draw(
-    worth: Doubles, opened: Mask, promised: Sequence[Pool], policy: Policy, luck: Sequence[float]
-) -> Drawn:
-    """A row of those opened. `luck` is two numbers in [0, 1): which part of the mixture, and which row."""
-    parts: list[Part] = [Even(UNIFORM, policy.exploration, opened)]
-    for pool in promised:
-        members = pool.members & opened
-        if members.any():
-            parts.append(Softmax(pool.name, pool.share, *weights(worth, members, policy.temperature)))
-    rest = 1.0 - sum(part.share for part in parts)
-    parts.append(Softmax(VALUE, rest, *weights(worth, opened, policy.temperature)))
-    part = _at(parts, luck[0])
-    row = part.drawn(luck[1])
-    return Drawn(row, min(1.0, sum([each.chance(row) for each in parts])), part.name)
-
-
-def best(worth: Doubles, opened: Mask) -> Drawn:
+def slate_of_the_best(slots: int, table: Candidates, doors: Doors, diversity: Diversity) -> Choice:
     """The best row opened, for certain; ties, and rows of unknown value, in the order they were found."""
-    rows = np.flatnonzero(opened)
-    return Drawn(int(rows[np.argmax(worth[rows])]), 1.0, BEST)
+    worth, chosen = standardised(table["value"]), []
+    for slot in range(slots):
+        rows = np.flatnonzero(doors.opened(slot))
+        if not len(rows):
+            break
+        row = int(rows[np.argmax(worth[rows])])
+        chosen.append(row)
+        doors.close(row)
+        worth -= diversity.cost(row)
+    return _choice(np.array(chosen, np.intp), np.ones(len(chosen)), [BEST] * len(chosen))
 
 
-class Even:
-    """A share of a slot's probability, the same for every row opened."""
-
-    def __init__(self, name: str, share: float, opened: Mask) -> None:
-        self.name, self.share, self._opened = name, share, opened
-        self._rows = np.count_nonzero(opened)
-
-    def chance(self, row: int) -> float:
-        return self.share / self._rows if self._opened[row] else 0.0
-
-    def drawn(self, luck: float) -> int:
-        return int(np.flatnonzero(self._opened)[int(luck * self._rows)])
-
-
-class Softmax:
-    """A share of a slot's probability, spread in proportion to weights."""
-
-    def __init__(self, name: str, share: float, weights: Doubles, sums: Doubles) -> None:
-        self.name, self.share, self._weights, self._sums = name, share, weights, sums
-        self._total = float(self._sums[-1])
-
-    def chance(self, row: int) -> float:
-        return self.share * float(self._weights[row]) / self._total
-
-    def drawn(self, luck: float) -> int:
-        """A row by inversion; never one of weight 0, whatever rounding does."""
-        row = int(self._sums.searchsorted(luck * self._total, side="right"))
-        return row if row < len(self._weights) else int(np.flatnonzero(self._weights)[-1])
+def drawn_in_turn(
+    table: Candidates, doors: Doors, mixture: Mixture, diversity: Diversity, luck: Doubles
+) -> Choice:
+    """Two numbers in [0, 1) per slot; whatever a row costs the others is asked after every one."""
+    worth, chosen = standardised(table["value"]), []
+    for slot, (which, who) in enumerate(luck.tolist()):
+        row, propensity, part = mixture.drawn(worth, doors.opened(slot), which, who)
+        if row < 0:
+            break
+        chosen.append((row, propensity, mixture.names[part]))
+        doors.close(row)
+        worth -= diversity.cost(row)
+    rows, propensities, names = zip(*chosen, strict=True) if chosen else ((), (), ())
+    return _choice(np.array(rows, np.intp), np.array(propensities), names)
 
 
-Part = Even | Softmax
+def drawn_at_once(
+    table: Candidates, doors: Doors, mixture: Mixture, repetition: Repetition, luck: Doubles
+) -> Choice:
+    """The same under repetition, of which nobody need ask what a row costs: all slots in one go."""
+    penalties, limits = repetition.penalties, (doors.limited_from, doors.most_limited)
+    rows, propensities, parts = _draw_all(
+        standardised(table["value"]),
+        doors.left,
+        doors.limited,
+        limits,
+        mixture.shares,
+        mixture.members,
+        mixture.temperature,
+        luck,
+        repetition.topics,
+        repetition.creators,
+        penalties,
+    )
+    return _choice(rows, propensities, [mixture.names[part] for part in parts.tolist()])
 
 
-def _at(parts: Sequence[Part], luck: float) -> Part:
-    """The part of the mixture that a number in [0, 1) falls into; the last has all that is left."""
-    upto = 0.0
-    for part in parts[:-1]:
-        upto += part.share
-        if luck < upto:
-            return part
-    return parts[-1]
+@compiled_for(
+    types.Tuple((I8[::1], F8[::1], I8[::1]))(
+        *(F8[::1], B1[::1], B1[::1], types.UniTuple(I8, 2), F8[::1], B1[:, ::1]),
+        *(F8, F8[:, ::1], IDS, IDS, types.UniTuple(F8, 2)),
+    )
+)
+def _draw_all(
+    worth: Doubles,
+    left: Mask,
+    limited: Mask,
+    limits: tuple[int, int],
+    shares: Doubles,
+    members: Mask,
+    temperature: float,
+    luck: Doubles,
+    topics: Ids,
+    creators: Ids,
+    penalties: tuple[float, float],
+) -> tuple[Ids, Doubles, Ids]:
+    """Row, propensity and part of every slot, as far as a row is open."""
+    slots, shown = len(luck), 0
+    rows, propensities, parts = np.empty(slots, np.int64), np.empty(slots), np.empty(slots, np.int64)
+    for slot in range(slots):
+        opened = left if slot >= limits[0] and shown < limits[1] else left & ~limited
+        row, propensity, part = draw(
+            worth, opened, shares, members, temperature, luck[slot, 0], luck[slot, 1]
+        )
+        if row < 0:
+            return rows[:slot], propensities[:slot], parts[:slot]
+        rows[slot], propensities[slot], parts[slot] = row, propensity, part
+        left[row] = False
+        shown += limited[row]
+        worth -= repeated(topics, creators, row, penalties[0], penalties[1])
+    return rows, propensities, parts
 
 
-def weights(worth: Doubles, opened: Mask, temperature: float) -> tuple[Doubles, Doubles]:
-    """exp(worth / temperature) of the rows opened, the best 1, the others 0, even if all are unknown; and
-    their running sums.
-    """
-    found = np.empty((2, len(worth)))
-    _weigh(worth, opened, temperature, found)
-    return found[0], found[1]
-
-
-@njit("void(float64[:], boolean[:], float64, float64[:, :])", cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _weigh(worth: Doubles, opened: Mask, temperature: float, found: Doubles) -> None:
-    """One pass for the highest, one for the rest; its types are said, so it is compiled at start-up."""
-    highest = -np.inf
-    for row in range(len(worth)):
-        if opened[row] and worth[row] > highest:
-            highest = worth[row]
-    total = 0.0
-    for row in range(len(worth)):
-        weight = 0.0
-        if opened[row]:
-            weight = 1.0 if highest == -np.inf else math.exp((worth[row] - highest) / temperature)
-        total += weight
-        found[0, row], found[1, row] = weight, total
-
-
+@compiled_for(types.float64[::1](types.Array(types.float64, 1, "A", readonly=True)))
 def standardised(values: Doubles) -> Doubles:
     """Values in standard deviations from their mean, so a temperature means the same for every release.
 
     Unknown (NaN) becomes -inf: it sorts last.
     """
-    unknown = np.isnan(values)
-    known = values[~unknown] if unknown.any() else values
-    if not len(known):
-        return np.full(len(values), -np.inf)
-    worth: Doubles = values - known.mean()
-    spread = math.sqrt(float(np.square(worth).sum(where=~unknown)) / len(known))
-    worth /= spread or 1.0
-    worth[unknown] = -np.inf
+    known, worth = values[~np.isnan(values)], np.full(len(values), -np.inf)
+    if len(known):
+        mean = pairwise_sum(known) / len(known)
+        spread = math.sqrt(pairwise_sum((known - mean) ** 2) / len(known)) or 1.0
+        for row in range(len(values)):
+            if not math.isnan(values[row]):
+                worth[row] = (values[row] - mean) / spread
     return worth
 
 
-def _choice(chosen: Sequence[Drawn]) -> Choice:
-    names = tuple(each.drawn_from for each in chosen)
-    return Choice(
-        rows=np.array([each.row for each in chosen], np.intp),
-        propensities=np.array([each.propensity for each in chosen]),
-        explored=np.array([name == UNIFORM for name in names], np.bool_),
-        drawn_from=names,
-    )
+def _choice(rows: Rows, propensities: Doubles, names: Sequence[str]) -> Choice:
+    explored = np.array([name == UNIFORM for name in names], np.bool_)
+    return Choice(rows, propensities, explored, tuple(names))

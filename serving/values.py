@@ -44,8 +44,10 @@ class Values:
             raise KeyError(
                 f"no prediction of {missing}, which the value file weighs. Predicted: {sorted(predictions)}."
             )
-        parts = [w.weight * np.asarray(predictions[w.act], np.float64) for w in self.weights]
-        return np.asarray(sum(parts), np.float64)
+        first, *others = (w.weight * np.asarray(predictions[w.act], np.float64) for w in self.weights)
+        for part in others:
+            first += part
+        return first
 
     @property
     def prices(self) -> dict[str, float]:

@@ -120,7 +120,8 @@ class Visibility:
 
     def limited(self, query: Query, table: Candidates) -> Mask:
         """What is limited among rows that no filter removed."""
-        return _judged(self.limits, query, table).limited
+        rules = self.limits
+        return _judged(rules, query, table).limited if rules else np.zeros(len(table), np.bool_)
 
     def _borderline(self, _: Query, table: Candidates) -> Mask:
         """Hidden or reported more often than the policy bears; a rate that is not known is not borne."""

@@ -133,3 +133,24 @@ def test_one_history_for_all_rows_is_the_same_history_in_every_row(
 
     many = history_topic_share(np.repeat(weights, 30, axis=0), np.repeat(topics, 30, axis=0), asked)
     np.testing.assert_array_equal(once, many)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 20), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_a_share_is_that_of_the_definition_to_the_last_bit(seed: int, size: int, one_for_all: bool) -> None:
+    rng = np.random.default_rng(seed)
+    histories = 1 if one_for_all else 12
+    weights = rng.random((histories, size), np.float32) * rng.integers(0, 2, (histories, size), np.int8)
+    had, asked = rng.integers(-1, 4, (histories, size)), rng.integers(-1, 5, 12)
+
+    found = history_topic_share(weights, had, asked)
+
+    same = (had == asked[:, None]) & (asked[:, None] >= 0)
+    matching, total = np.where(same, weights, np.float32(0)).sum(axis=1), weights.sum(axis=1)
+    by_hand = np.where(total > 0, matching / np.where(total > 0, total, 1), 0)
+    assert found.tolist() == by_hand.astype(np.float32).tolist()
+
+
+def test_a_history_without_its_weights_is_refused() -> None:
+    with pytest.raises(ValueError, match="need a watch per weight"):
+        history_topic_share([[1.0, 0.5]], [[3]], [3])

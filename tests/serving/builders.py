@@ -177,6 +177,16 @@ def released(folder: Path, seed: int = 0, **changes: Any) -> str:
     return write_release(folder, a_release(seed, **changes), NOTES)
 
 
+def scores_by_hand(
+    vectors: npt.NDArray[np.float32], point: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Dot products added up in the order of the dimensions, every sum rounded."""
+    scores = np.zeros(len(vectors), np.float32)
+    for dimension, weight in enumerate(point):
+        scores += vectors[:, dimension] * weight
+    return scores
+
+
 class ManualTime:
     """A clock that moves when told to."""
 

@@ -7,18 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from feature_repo.clock import HOUR_US
 from serving.candidates import Candidates
+from serving.diversities import Repetition
+from serving.mixtures import Mixture, mixture_of
 from serving.policies import Policy, policy_from_json
 from serving.pools import pools
 from serving.selectors import Decay
-from serving.slots import Even, Softmax, standardised, weights
+from serving.slots import Doors, drawn_at_once, drawn_in_turn, standardised
 from serving.verbs import Choice
 from tests.serving.builders import NOW_US, a_query, a_table
+from tests.serving.draws_by_hand import drawn_by_hand, weights
 from tests.serving.slates_by_hand import ByHand, decay, surely_as_often
 
 VALUES = [0.5, 0.1, 0.4, 0.2]
@@ -124,20 +127,99 @@ def test_when_it_is_not_known_what_is_limited_everything_is(explore: bool) -> No
 values = st.lists(st.floats(-5, 5) | st.just(float("nan")), min_size=1, max_size=12)
 
 
-@given(values=values, temperature=st.floats(0.05, 5), left=st.data(), luck=st.floats(0, 1, exclude_max=True))
-def test_what_is_closed_weighs_nothing_and_is_never_drawn(
-    values: list[float], temperature: float, left: st.DataObject, luck: float
-) -> None:
-    mask = np.array(
-        left.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values)).filter(any))
-    )
-    found, sums = weights(standardised(np.array(values)), mask, temperature)
+lucks = st.floats(0, 1, exclude_max=True)
+policies = st.builds(
+    Policy,
+    temperature=st.floats(0.05, 5),
+    exploration=st.sampled_from([0.0, 0.02, 0.3, 1 / 3]),
+    cold_start_share=st.sampled_from([0.0, 0.1, 1 / 3]),
+    creator_floor=st.sampled_from([0.0, 0.2, 1 / 3]),
+    limited_from=st.integers(0, 3),
+    most_limited=st.integers(0, 3),
+    topic_penalty=st.floats(0, 2),
+)
 
-    assert found.max() == 1
-    assert (found[~mask] == 0).all()
-    assert sums == pytest.approx(np.cumsum(found))
-    assert mask[Softmax("value", 1.0, found, sums).drawn(luck)]
-    assert mask[Even("uniform", 1.0, mask).drawn(luck)]
+
+@st.composite
+def tables(draw: st.DrawFn) -> Candidates:
+    """Values known and unknown, topics alike, and any rows new, little shown or limited."""
+    found = draw(values)
+
+    def some(of: st.SearchStrategy[Any]) -> Any:
+        return np.array(draw(st.lists(of, min_size=len(found), max_size=len(found))))
+
+    return a_table(found, some(st.integers(-1, 2)).tolist()).with_columns(
+        {
+            "uploaded_us": NOW_US - HOUR_US * some(st.sampled_from([1, 900])),
+            "video_impressions_7d": some(st.sampled_from([0.0, np.nan])),
+            "creator_impressions_7d": some(st.sampled_from([0.0, 1e6, np.nan])),
+            "limited": some(st.sampled_from([0.0, 1.0, np.nan])),
+        }
+    )
+
+
+@given(table=tables(), policy=policies, which=lucks, who=lucks, left=st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_slot_is_drawn_as_by_hand_and_its_propensity_is_the_same_to_the_last_bit(
+    table: Candidates, policy: Policy, which: float, who: float, left: st.DataObject
+) -> None:
+    opened = left.draw(st.lists(st.booleans(), min_size=len(table), max_size=len(table)))
+    worth, mixture = standardised(table["value"]), mixture_of(a_query(), table, policy)
+
+    row, propensity, part = mixture.drawn(worth, np.array(opened), which, who)
+
+    promised = [(each.name, each.share, each.members.tolist()) for each in pools(a_query(), table, policy)]
+    told = (worth.tolist(), opened, policy.exploration, promised, policy.temperature, (which, who))
+    assert (row == -1) == (not any(opened))
+    assert row == -1 or (row, propensity, mixture.names[part]) == drawn_by_hand(*told)
+
+
+@given(table=tables(), policy=policies, seed=st.integers(0, 1_000))
+@settings(max_examples=200, deadline=None)
+def test_a_slate_drawn_at_once_is_the_one_drawn_in_turn(table: Candidates, policy: Policy, seed: int) -> None:
+    mixture, repetition = mixture_of(a_query(), table, policy), Repetition(table, policy)
+    luck = np.random.default_rng(seed).random((len(table), 2))
+
+    once = drawn_at_once(table, Doors(table, policy), mixture, repetition, luck)
+
+    turn = drawn_in_turn(table, Doors(table, policy), mixture, repetition, luck)
+    assert once.rows.tolist() == turn.rows.tolist()
+    assert once.propensities.tobytes() == turn.propensities.tobytes()
+    assert (once.drawn_from, once.explored.tolist()) == (turn.drawn_from, turn.explored.tolist())
+
+
+@given(values=values, temperature=st.floats(0.05, 5), left=st.data(), which=lucks, who=lucks)
+def test_what_is_closed_weighs_nothing_and_is_never_drawn(
+    values: list[float], temperature: float, left: st.DataObject, which: float, who: float
+) -> None:
+    mask = left.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values)).filter(any))
+    worth, everybody = standardised(np.array(values)), np.ones((1, len(values)), np.bool_)
+    mixture = Mixture(("uniform", "value"), np.array([0.2]), everybody, temperature)
+
+    found = weights(worth.tolist(), mask, temperature)
+
+    assert max(found) == 1
+    assert not any(weight for weight, is_open in zip(found, mask, strict=True) if not is_open)
+    assert mask[mixture.drawn(worth, np.array(mask), which, who)[0]]
+
+
+@pytest.mark.parametrize("exploration", [0.0, 1.0])
+def test_luck_just_below_1_draws_the_last_row_that_is_open(exploration: float) -> None:
+    mixture = Mixture(("uniform", "value"), np.array([exploration]), np.ones((1, 10), np.bool_), 1.0)
+
+    row, propensity, _ = mixture.drawn(np.zeros(10), np.arange(10) < 9, 0.5, float(np.nextafter(1.0, 0.0)))
+
+    assert row == 8
+    assert propensity == pytest.approx(1 / 9)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400))
+def test_worth_is_value_in_standard_deviations(values: list[float]) -> None:
+    known = np.array(values)
+    from_mean = known - known.mean()
+    spread = np.sqrt(np.square(from_mean).sum() / len(known))
+
+    assert standardised(known).tolist() == (from_mean / (spread or 1.0)).tolist()
 
 
 @pytest.mark.parametrize(
