@@ -11,6 +11,7 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +23,7 @@ from fastapi.responses import HTMLResponse
 from feature_repo.places import Places
 from feature_repo.reports import write_text_atomically
 from serving.admins import Admins
+from serving.cores import Cores, stay_on
 from serving.guards import Admitted, Bounded, Observed
 from serving.lanes import Lanes
 from serving.live import Live
@@ -46,6 +48,7 @@ class Edge:
     name_user: NamesUser = field(default_factory=lambda: names_user("none", b""))
     traces: Traces = field(default_factory=Traces)
     lanes: Lanes = field(default_factory=Lanes)
+    cores: Cores = field(default_factory=Cores)
 
 
 def create_app(
@@ -56,6 +59,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        _at_home(edge.cores)
         stopping = asyncio.Event()
         following = asyncio.create_task(_follow(live, places, announce, stopping))
         yield
@@ -78,6 +82,13 @@ def create_app(
     app.add_middleware(Observed, meters=live.meters, traces=edge.traces, name_user=edge.name_user)
     answer_problems(app)
     return app
+
+
+def _at_home(cores: Cores) -> None:
+    """The event loop stays on its core; threads beside the lanes, which it starts, need not."""
+    aside = ThreadPoolExecutor(thread_name_prefix="aside", initializer=partial(stay_on, cores.every))
+    asyncio.get_running_loop().set_default_executor(aside)
+    stay_on(cores.home)
 
 
 def tell_health(live: Live, places: Places) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from serving.admissions import Lane, Place, Width
+from serving.cores import stay_on
 
 Answer = TypeVar("Answer")
 
@@ -33,10 +35,11 @@ LANE_UNDER: Mapping[str, str] = {"/v1/explain/": EXPLANATIONS, "/admin/": ADMIN}
 class Lanes:
     """Every lane of a server, with its threads. For one event loop."""
 
-    def __init__(self, widths: Mapping[str, Width] = WIDTHS) -> None:
+    def __init__(self, widths: Mapping[str, Width] = WIDTHS, cores: Collection[int] = ()) -> None:
+        """`cores`: those its threads stay on."""
         self.by_name = {name: Lane(name, width) for name, width in widths.items()}
         self._threads = {
-            name: ThreadPoolExecutor(max(1, width.at_once), thread_name_prefix=name)
+            name: ThreadPoolExecutor(max(1, width.at_once), name, partial(stay_on, cores))
             for name, width in widths.items()
         }
 
