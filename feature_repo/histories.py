@@ -20,7 +20,7 @@ from feature_repo.compiling import compiled, compiled_for
 from feature_repo.labels import LONG_WATCH_MS
 from feature_repo.orders import ascending, numbered, paired
 from feature_repo.pairwise import pairwise_sum
-from feature_repo.videos import IDS, row_of
+from feature_repo.videos import IDS, among
 
 HISTORY = 20
 """How many watches a history remembers."""
@@ -141,15 +141,7 @@ def follows_creator(creator_ids: ArrayLike, followed: Iterable[int]) -> Column:
     """1 where the creator is among those the user follows now, else 0."""
     ascending = np.array(followed if isinstance(followed, np.ndarray) else [*followed], np.int64)
     ascending.sort()
-    return _among(np.ascontiguousarray(creator_ids, np.int64), ascending)
-
-
-@compiled_for(types.float32[::1](IDS, IDS))
-def _among(ids: NDArray[np.int64], ascending: NDArray[np.int64]) -> Column:
-    found = np.empty(len(ids), np.float32)
-    for row in range(len(ids)):
-        found[row] = row_of(ascending, ids[row]) >= 0
-    return found
+    return among(creator_ids, ascending).astype(np.float32)
 
 
 @dataclass

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from feature_repo.catalogue import USER_TOPIC_STATS
 from feature_repo.compiling import compiled_for
 from feature_repo.events import TOPICS
-from serving import picks
 
 Column = npt.NDArray[Any]
 Ids = npt.NDArray[np.int64]
@@ -158,11 +157,6 @@ class Candidates:
 def candidates(video_ids: Ids, **columns: Column) -> Candidates:
     """A table of these videos."""
     return Candidates({"video_id": np.asarray(video_ids, dtype=np.int64), **columns})
-
-
-def among(ids: Ids, ascending: Ids) -> Mask:
-    """Which of these ids are in an ascending array."""
-    return picks.among(ids, ascending)
 
 
 def checked_mask(name: str, mask: Column, rows: int) -> Mask:

@@ -59,7 +59,7 @@ def compose(release: Release, world: World) -> Feed:
 
 def assembled(models: Models, policy: Policy, world: World) -> Feed:
     """The components, as literals, in order."""
-    catalog, quotas, topics = world.catalog, policy.quotas, readers.topics_in(world.catalog)
+    catalog, quotas, topics = world.catalog, policy.quotas, world.catalog.known_topics
     looks = Looks(models.index)
     return Feed(
         readers=[

@@ -17,7 +17,8 @@ from functools import cached_property
 
 import numpy as np
 
-from serving.candidates import NO_IDS, NOBODY, Candidates, Column, Ids, Query, among
+from feature_repo.videos import among
+from serving.candidates import NO_IDS, NOBODY, Candidates, Column, Ids, Query
 from serving.feed import KEPT, Funnel
 from serving.models import Models
 from serving.releases import Release
@@ -155,7 +156,6 @@ class Explanations:
             self._kept[funnel.query.request_id] = (kept_at_s, told)
             self.nbytes += told.nbytes
             self._models[id(origin.models)] += 1
-            self._drop()
         self._drop()
 
     def _drop(self) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from serving.candidates import Candidates, Mask, Query, among
+from feature_repo.videos import among
+from serving.candidates import Candidates, Mask, Query
 
 
 @dataclass(frozen=True)

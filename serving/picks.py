@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from numba import types
 
-from feature_repo.compiling import compiled, compiled_for
+from feature_repo.compiling import compiled_for
+from feature_repo.videos import row_of
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 IDS, KEYS = types.Array(types.int64, 1, "A", readonly=True), types.int64[::1]
 FLOATS, TABLE = types.float32[::1], types.Array(types.float32, 2, "C", readonly=True)
@@ -51,17 +51,6 @@ def _score(vectors: Floats, rows: Ids, point: Floats, scores: Floats, keys: Ids)
         keys[place] = (~np.int64(rising) << 32) | place
 
 
-@compiled
-def _holds(ascending: Ids, sought: int) -> bool:
-    """Whether a number is there: halves without a branch, which no processor could foretell."""
-    low, left = 0, len(ascending)
-    while left > 1:
-        half = left >> 1
-        low += half if ascending[low + half] <= sought else 0
-        left -= half
-    return left == 1 and ascending[low] == sought
-
-
 @compiled_for(types.int64(KEYS, IDS, FLOATS, IDS, IDS, KEYS, FLOATS))
 def _pick(keys: Ids, rows: Ids, scores: Floats, video_ids: Ids, seen: Ids, ids: Ids, best: Floats) -> int:
     """Into `ids` and `best` what comes first by its key and was not seen; how many there were."""
@@ -71,7 +60,7 @@ def _pick(keys: Ids, rows: Ids, scores: Floats, video_ids: Ids, seen: Ids, ids: 
             break
         place = key & 0xFFFFFFFF
         video_id = video_ids[rows[place]]
-        if not _holds(seen, video_id):
+        if row_of(seen, video_id) < 0:
             ids[found], best[found] = video_id, scores[place]
             found += 1
     return found
@@ -85,19 +74,10 @@ def first_unseen(ids: Ids, seen: Ids, most: int) -> Ids:
     for place in range(len(ids)):
         if found == len(places):
             break
-        if not _holds(seen, ids[place]):
+        if row_of(seen, ids[place]) < 0:
             places[found] = place
             found += 1
     return places[:found]
-
-
-@compiled_for(types.boolean[::1](IDS, IDS))
-def among(ids: Ids, ascending: Ids) -> Mask:
-    """Which of these ids are in an ascending array: a search each, where np.isin would sort both."""
-    found = np.empty(len(ids), np.bool_)
-    for place in range(len(ids)):
-        found[place] = _holds(ascending, ids[place])
-    return found
 
 
 @compiled_for(types.int64[::1](IDS, IDS, IDS))

@@ -75,8 +75,3 @@ def profile_codes(features: Mapping[str, float]) -> npt.NDArray[np.int16]:
     """The profile fields in the order of the tower; -1 where unknown."""
     codes = [features.get(name, math.nan) for name in _PROFILE_FEATURES]
     return np.array([-1 if math.isnan(code) else code for code in codes]).astype(np.int16)
-
-
-def topics_in(catalog: VideoCatalog) -> tuple[int, ...]:
-    """Every known topic code of a catalogue, ascending."""
-    return catalog.known_topics

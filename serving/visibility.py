@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from feature_repo.clock import HOUR_US
 from feature_repo.online import VideoMirror
-from serving.candidates import Candidates, Column, Mask, Query, among
+from feature_repo.videos import among
+from serving.candidates import Candidates, Column, Mask, Query
 from serving.policies import Policy
 
 NEGATIVE_RATE = "video_negative_rate_7d"

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.picks import among, best_unseen, first_unseen, rows_made_by
+from feature_repo.videos import among
+from serving.picks import best_unseen, first_unseen, rows_made_by
 from tests.serving.builders import scores_by_hand
 
 ids = st.lists(st.integers(-3, 20), max_size=30)
