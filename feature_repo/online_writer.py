@@ -1,22 +1,21 @@
-"""Keeps the online store up to date with events: who was heard of is written at once, the rest when asked.
+"""Keeps the online store up to date with events: they are heard one by one and written together, when asked.
 
-Law: after `write(changes(now))` the store is the as-of join at `now`, for every entity. A store that cannot
-be written loses nothing: what it lacks stays due and is written later, and readers with the stream do not
-need it meanwhile.
+Law: after `write(changes(now))` the store is the as-of join at `now`, for every entity. A store that is not
+written yet, or cannot be, loses nothing: what it lacks stays due, and readers with the stream do not need it
+meanwhile.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from feature_repo.catalogue import STATS, USER_STATS, USER_TOPIC_STATS, View, view_named
-from feature_repo.facts import TOLD, Columns, Facts, Ints, columns_of_events
+from feature_repo.catalogue import STATS, View, view_named
+from feature_repo.facts import TOLD, Columns, Ints, columns_of_events
 from feature_repo.log import EventLog
 from feature_repo.materialization import read_loaded, schema_of
 from feature_repo.packed_rows import Rows, Schema
@@ -24,12 +23,9 @@ from feature_repo.packed_tables import PackedTables
 from feature_repo.places import Places
 from feature_repo.steps import table_keys
 from feature_repo.store import open_guarded_tables
-from feature_repo.streams import FeatureStream, keys_of
+from feature_repo.streams import FeatureStream
 
 log = logging.getLogger("feature_repo.online_writer")
-
-AT_ONCE = (USER_STATS, USER_TOPIC_STATS)
-"""Views written with every event: a person's next feed knows what they just did."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +36,6 @@ class Changes:
     keys: Mapping[str, Ints]
 
 
-NO_CHANGES = Changes(0, {})
-
-
 def _nothing_due() -> dict[str, set[int]]:
     return {view.name: set() for view in STATS}
 
@@ -50,7 +43,7 @@ def _nothing_due() -> dict[str, set[int]]:
 @dataclass
 class OnlineWriter:
     """The one writer of a run's online store while a server runs. Whoever tells it of events, or asks it for
-    changes, holds a lock; whoever writes them need not.
+    changes, holds a lock; the one thread that writes them need not.
     """
 
     stream: FeatureStream
@@ -58,8 +51,6 @@ class OnlineWriter:
     failures: int = 0
     """Writes that the store did not take."""
     _due: dict[str, set[int]] = field(default_factory=_nothing_due)
-    _storing: threading.Lock = field(default_factory=threading.Lock)
-    """One write at a time: another thread's would find the store locked and wait by trying again."""
 
     @property
     def is_behind(self) -> bool:
@@ -73,17 +64,10 @@ class OnlineWriter:
         told_us = loaded.until_us if loaded else now_us
         return cls(FeatureStream.from_log(log, now_us, told_us), open_guarded_tables(places))
 
-    def hear(self, events: Sequence[Mapping[str, Any]]) -> Facts | None:
-        """Count events that just became known; None if there is nothing to count."""
-        tables = tables_of(events)
-        return self.stream.update(tables) if tables else None
-
-    def absorb(self, events: Sequence[Mapping[str, Any]], now_us: int) -> Changes:
-        """Count events that just became known; what they change of people, for `write_together`."""
-        facts = self.hear(events)
-        if facts is None:
-            return NO_CHANGES
-        return Changes(now_us, {view.name: keys_of(facts, view) for view in AT_ONCE})
+    def hear(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Count events that just became known."""
+        if tables := tables_of(events):
+            self.stream.update(tables)
 
     def changes(self, now_us: int) -> Changes:
         """What changed since this was last asked, by events or by windows moving on, and what the store did
@@ -99,30 +83,24 @@ class OnlineWriter:
         meanwhile is known later, so it changes no value of that moment.
         """
         self.stream.lay_out()
-        views = (Changes(changes.now_us, {name: keys}) for name, keys in changes.keys.items())
-        return sum(map(self.write_together, views))
+        asked = ((view_named(name), keys) for name, keys in changes.keys.items() if len(keys))
+        return sum(self._write(view, keys, changes.now_us) for view, keys in asked)
 
     def catch_up(self, log: EventLog, now_us: int) -> None:
         """Know the videos that reached the log by another door than the server's."""
         self.stream.catch_up(log.read("uploaded", known_before_us=now_us, columns=TOLD["uploaded"]))
 
-    def write_together(self, changes: Changes) -> int:
-        """The same in one batch: whoever reads the store sees all of it or nothing."""
-        asked = {name: mine for name, mine in changes.keys.items() if len(mine)}
-        if not asked:
-            return 0
-        rows = sum(map(len, asked.values()))
-        batch = [self._rows(view_named(name), mine, changes.now_us) for name, mine in asked.items()]
+    def _write(self, view: View, keys: Ints, now_us: int) -> int:
+        """One view's in one batch: whoever reads the store sees all of it or nothing."""
+        rows = self._rows(view, keys, now_us)
         try:
-            with self._storing:
-                self.tables.write_many(batch)
+            self.tables.write_many([rows])
         except Exception:  # a store that is gone or full: serving goes on from the stream
-            log.exception("could not write %d rows of %s; they stay due", rows, " and ".join(asked))
+            log.exception("could not write %d rows of %s; they stay due", len(keys), view.name)
             self.failures += 1
-            for name, mine in asked.items():
-                self._due[name] |= set(mine.tolist())
+            self._due[view.name] |= set(keys.tolist())
             return 0
-        return rows
+        return len(keys)
 
     def _rows(self, view: View, keys: Ints, now_us: int) -> tuple[Schema, Ints, Rows]:
         steps = self.stream.value(view, keys, now_us)

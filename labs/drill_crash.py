@@ -41,7 +41,7 @@ from labs.bench.servers import (
     settings_of,
     started,
 )
-from labs.bench.talkers import GONE, shown, talk
+from labs.bench.talkers import shown, talk
 from labs.bench.verdicts import Verdict, exit_status, show
 
 TALKERS = 4
@@ -121,13 +121,13 @@ class Drill:
         return Life(first_feed_s, ready_s, cpu_s)
 
     def _is_fed(self, port: int) -> bool:
-        with suppress(*GONE), Client(port, WITHIN_S) as client:
+        with suppress(OSError), Client(port, WITHIN_S) as client:
             return shown(client, int(self.people[0]), self.ledger, MOST_LIMIT) is not None
         return False
 
     def _ask_about(self, port: int, people: Sequence[int]) -> None:
         """Long slates for these people: the ledger notices what returns."""
-        with suppress(*GONE), Client(port) as client:
+        with suppress(OSError), Client(port) as client:
             for person in people:
                 shown(client, person, self.ledger, MOST_LIMIT)
 

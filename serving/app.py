@@ -66,7 +66,8 @@ def create_app(
         stopping.set()
         await following  # a thread cannot be cancelled: what it is doing ends before the journal is closed
         edge.lanes.close()
-        await asyncio.to_thread(_survived, partial(tell_health, live, places))
+        for last in (live.write, partial(tell_health, live, places)):
+            await asyncio.to_thread(_survived, last)
         live.close()
 
     app = FastAPI(title="fourplanes", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -99,8 +100,9 @@ def tell_health(live: Live, places: Places) -> None:
 
 
 async def _follow(live: Live, places: Places, announce: Callable[[], None], stopping: asyncio.Event) -> None:
-    """Twice a second: is another release champion? As often, but for at most a tenth of the time: which
-    features changed? Every few seconds: tell our health. No failure ends it.
+    """Twice a second: is another release champion? As often: write which features changed, and renew those of
+    the videos, but that for at most a tenth of the time. Every few seconds: tell our health. No failure ends
+    it.
     """
     told, renew_at_s, first = 0.0, 0.0, True
     while not stopping.is_set():
@@ -109,7 +111,9 @@ async def _follow(live: Live, places: Places, announce: Callable[[], None], stop
             _settle(first)
             announce()
         first = False
-        if (began_s := time.monotonic()) >= renew_at_s:
+        if (began_s := time.monotonic()) < renew_at_s:
+            await asyncio.to_thread(_survived, live.write)
+        else:
             await asyncio.to_thread(_survived, live.freshen)
             renew_at_s = rests_until_s(began_s, time.monotonic())
         if time.monotonic() - told > TELL_EVERY_S:

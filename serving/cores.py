@@ -1,9 +1,9 @@
-"""Which core a process answers on, where several processes share the cores out among themselves.
+"""Which core a process answers on: the best there is, and of several processes each on one of its own.
 
-The threads of a process that answer take turns at one interpreter: two cores do not make them faster, and
-what one of them leaves in the caches of a core the next one finds there. What runs aside (features are
-renewed, health is told) may use any core. A process that serves alone is nobody's neighbour, and goes where
-there is room.
+The threads of a process that answer take turns at one interpreter: two cores do not make them faster, waking
+a thread on another core takes longer than on its own, and what one of them leaves in a core's caches the next
+one finds there. What runs aside (features are renewed, health is told) may use any core. Whoever wants a
+process elsewhere says so when starting it: `taskset -c 2,3 make serve` leaves it cores 2 and 3.
 """
 
 from __future__ import annotations
@@ -11,8 +11,14 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
-from serving.workers import ONLY, Worker
+from serving.workers import Worker
+
+DESCRIBED = Path("/sys/devices/system/cpu")
+"""Where Linux describes its cores."""
+SPEEDS = ("cpufreq/cpuinfo_max_freq", "cpu_capacity")
+"""Files that say how fast a core is, the first that is there."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +30,39 @@ class Cores:
     every: frozenset[int] = frozenset()
 
 
-def cores_of(worker: Worker, ours: Collection[int]) -> Cores:
-    """Neighbours live on neighbouring cores, and with more of them than cores on the same."""
-    if worker.of == ONLY.of or not ours:
-        return Cores(frozenset(ours), frozenset(ours))
-    home = sorted(ours)[worker.place % len(ours)]
-    return Cores(frozenset([home]), frozenset(ours))
+def cores_of(worker: Worker, ours: Collection[int], described: Path = DESCRIBED) -> Cores:
+    """Each of several processes on the next best core; with more of them than cores some on the same."""
+    if not ours:
+        return Cores()
+    best = best_first(ours, described)
+    return Cores(frozenset([best[worker.place % len(best)]]), frozenset(ours))
+
+
+def best_first(ours: Collection[int], described: Path = DESCRIBED) -> list[int]:
+    """The cores by number: fast ones before slow ones, but what shares its core with another after all that
+    need not. Cores that are not described are as good as the next.
+    """
+    groups = {core: _shared_with(described / f"cpu{core}", core) for core in ours}
+    first_of = {group: min(core for core in ours if groups[core] == group) for group in groups.values()}
+
+    def place(core: int) -> tuple[bool, int, int]:
+        return core != first_of[groups[core]], -_speed(described / f"cpu{core}"), core
+
+    return sorted(ours, key=place)
+
+
+def _shared_with(core: Path, number: int) -> str:
+    """What names all that shares its core."""
+    found = core / "topology" / "thread_siblings_list"
+    return found.read_text("ascii").strip() if found.exists() else str(number)
+
+
+def _speed(core: Path) -> int:
+    """Whichever of its kinds the system tells; only to be compared with that of other cores."""
+    for kind in SPEEDS:
+        if (core / kind).exists():
+            return int((core / kind).read_text("ascii"))
+    return 0
 
 
 def usable_cores() -> frozenset[int]:

@@ -45,7 +45,9 @@ TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
 
 class Observed:
-    """Counts every answer, names it, gives it safe headers, and tells the log one line of it."""
+    """Counts every answer, names it, gives it safe headers, and tells the log one line of it. Its time ends
+    with the last byte sent: what is done after that nobody waits for.
+    """
 
     def __init__(self, app: App, meters: Meters, traces: Traces, name_user: NamesUser) -> None:
         self.app, self.meters, self.traces, self.name_user = app, meters, traces, name_user
@@ -58,13 +60,15 @@ class Observed:
         scope["telling"] = telling
         started, began_ns = time.perf_counter(), time.time_ns()
         status: int | None = None
+        answered: float | None = None
 
         async def noted(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), *_added(message, telling)]
             await send(message)
+            answered = time.perf_counter()
 
         try:
             await self.app(scope, receive, noted)
@@ -74,7 +78,7 @@ class Observed:
                 await refuse(noted, 500, _failed(error))
         finally:
             status = status or 500
-            ms = (time.perf_counter() - started) * 1000
+            ms = ((answered or time.perf_counter()) - started) * 1000
             route = getattr(scope.get("route"), "path", telling.route or "unknown")
             self.meters.answered(route, status, ms)
             if telling.shed:

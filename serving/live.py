@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -22,7 +22,7 @@ from feature_repo.contracts import violations
 from feature_repo.guarded_rows import GuardedRows
 from feature_repo.journal import Acknowledged, ConflictingEvent, Journal, Journaled
 from feature_repo.log import EventLog
-from feature_repo.online_writer import NO_CHANGES, Changes, OnlineWriter
+from feature_repo.online_writer import OnlineWriter
 from feature_repo.places import Places
 from feature_repo.slates import SLATE, shown_by
 from feature_repo.streams import FeatureStream
@@ -197,7 +197,7 @@ class Live:
         same batch sent again is a repeated one, acknowledged once it is on disk.
         """
         try:
-            acknowledged, changes = self._stored_events(events)
+            acknowledged = self._stored_events(events)
             self.durability.call(self._journal.sync)
         except (RefusedEvent, ConflictingEvent):
             self.meters.journaled("refused", len(events))
@@ -205,22 +205,27 @@ class Live:
         except UNDURABLE as error:
             self.meters.journaled("unstored", len(events))
             raise NotDurable(error) from error
-        self.features.write_together(changes)  # others are served meanwhile
         self.meters.journaled("stored", acknowledged.stored)
         self.meters.journaled("repeated", acknowledged.repeated)
         return acknowledged
 
-    def _stored_events(self, events: Sequence[Mapping[str, Any]]) -> tuple[Acknowledged, Changes]:
-        """Store a batch and remember it; what it changes of people."""
+    def _stored_events(self, events: Sequence[Mapping[str, Any]]) -> Acknowledged:
+        """Store a batch and remember it: a person's next feed knows what they just did."""
         with self._knowing:
             self._hear()
             now_us = self._moment()
             complete = [self._completed(place, event, now_us) for place, event in enumerate(events)]
             acknowledged = self.durability.call(partial(self._journal.store, complete))
-            return acknowledged, self._remember({event["event_id"] for event in events})
+            self._remember()
+            return acknowledged
+
+    def write(self) -> None:
+        """Bring the online store up to now. Who asks meanwhile is told what the stream knows."""
+        with self._writing:
+            self._stored()
 
     def freshen(self) -> None:
-        """Bring the online store up to now, and with it the mirror of the videos' features."""
+        """The same, and with it the mirror of the videos' features."""
         with self._writing:
             self._stale = () if self._renewed(self._stored()) else (STALE,)
         self._journal.checkpoint()
@@ -325,31 +330,26 @@ class Live:
         if self._journal.moved():
             self._remember()
 
-    def _remember(self, told: Collection[str] = ()) -> Changes:
-        """Bring memory up to the end of the journal; each event exactly once, in order of arrival.
-
-        Whoever was told of an event also writes the features it changed, which are the answer. Our next
+    def _remember(self) -> None:
+        """Bring memory up to the end of the journal; each event exactly once, in order of arrival. Our next
         moment follows every one in the journal, whatever the clock of the process that wrote it.
         """
         with self._knowing:
-            return self._know(self._journal.rows(after=self._read_upto), told)
+            self._know(self._journal.rows(after=self._read_upto))
 
-    def _know(self, arrived: Sequence[Journaled], told: Collection[str] = ()) -> Changes:
+    def _know(self, arrived: Sequence[Journaled]) -> None:
         """Take in what arrived, and read on behind it."""
         if not arrived:
-            return NO_CHANGES
+            return
         rows = [entry.event for entry in arrived]
         self._last_us = max(self._last_us, *(row["known_time_us"] for row in rows))
         shown = [item for row in rows if row["kind"] == SLATE for item in shown_by(row)]
         events = [row for row in rows if row["kind"] != SLATE]
         self.state.absorb(events)
         self.trials.absorb(events)
-        self.features.hear([*shown, *(event for event in events if event["event_id"] not in told)])
-        mine = [event for event in events if event["event_id"] in told]
-        changes = self.features.absorb(mine, self._following())
+        self.features.hear([*shown, *events])
         self._read_upto = arrived[-1].number
         self.meters.journal(self._read_upto)
-        return changes
 
     def _moment(self) -> int:
         """Now, and after every moment before it: what happened at one moment is known at the next."""

@@ -23,8 +23,12 @@ class RunLock:
 
     def __enter__(self) -> RunLock:
         self._mine.acquire()
-        if self._depth == 0:
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            if self._depth == 0:
+                fcntl.flock(self._file, fcntl.LOCK_EX)
+        except BaseException:  # or whoever comes next would wait for a lock that nobody gives back
+            self._mine.release()
+            raise
         self._depth += 1
         return self
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from http.client import HTTPException
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,6 @@ import orjson
 from labs.bench.clients import Client, Refused
 from labs.bench.ledgers import Batch, Event, Ledger
 
-GONE = (OSError, HTTPException)
-"""What a client meets when the server is killed under it."""
 LATER = {429, 503, 507}
 """Answers that ask for another try."""
 SENT_AGAIN = 4
@@ -30,10 +27,7 @@ def talk(
     port: int, people: Sequence[int], ledger: Ledger, rng: np.random.Generator, over: threading.Event
 ) -> None:
     """First what has to be sent again, then slates and what became of them, until it is over or all gone."""
-    with (
-        suppress(*GONE),
-        Client(port, PATIENCE_S) as client,
-    ):  # being left alone is the drill
+    with suppress(OSError), Client(port, PATIENCE_S) as client:  # being left alone is the drill
         _deliver_all(client, [*ledger.latest(SENT_AGAIN), *ledger.retries()], ledger)
         while not over.is_set():
             person = int(rng.choice(people))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -341,6 +342,35 @@ def test_the_videos_features_are_renewed_again_and_again(
     monkeypatch.setattr(app, "FOLLOW_EVERY_S", 0.001)
     with TestClient(create_app(live, places)):
         assert thrice.wait(timeout=60)
+
+
+def test_the_online_store_is_written_while_renewing_rests(
+    live: Live, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, freshened = threading.Event(), list[None]()
+    monkeypatch.setattr(live, "write", written.set)
+    monkeypatch.setattr(live, "freshen", lambda: freshened.append(None))
+    monkeypatch.setattr(app, "rests_until_s", lambda _began_s, _ended_s: math.inf)
+    monkeypatch.setattr(app, "FOLLOW_EVERY_S", 0.001)
+
+    with TestClient(create_app(live, places)):
+        assert written.wait(timeout=60)
+
+    assert len(freshened) == 1
+
+
+def test_a_server_that_stops_writes_the_online_store_once_more(
+    live: Live, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, write = list[None](), live.write
+    monkeypatch.setattr(live, "write", lambda: written.append(write()))
+    monkeypatch.setattr(app, "FOLLOW_EVERY_S", 3600.0)
+
+    with TestClient(create_app(live, places)) as client:
+        ok(client.post("/v1/events", json=a_batch(a_watch(3, 30, NOW_US))))
+        assert written == []
+
+    assert written == [None]
 
 
 def test_renewing_takes_a_tenth_of_the_time_at_most() -> None:

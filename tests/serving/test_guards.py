@@ -14,7 +14,7 @@ from feature_repo.places import Places
 from serving.admins import TOKEN, admins_of
 from serving.admissions import Width
 from serving.app import Edge, create_app
-from serving.guards import LONGEST_URL, Bounded, Message, Observed, Scope
+from serving.guards import LONGEST_URL, Bounded, Message, Observed, Scope, Send
 from serving.lanes import ADMIN, EVENTS, EXPLANATIONS, FEEDS, WIDTHS, Lanes
 from serving.live import Live
 from serving.log_lines import names_user
@@ -127,6 +127,22 @@ def test_what_nobody_thought_of_is_a_sentence_with_safe_headers_and_counted() ->
     assert wire.problem["problem"] == "the server failed: RuntimeError."
     assert (b"x-content-type-options", b"nosniff") in wire.sent[0]["headers"]
     assert b'fourplanes_requests_total{route="unknown",status="500"} 1.0' in meters.text()
+
+
+def test_the_time_of_an_answer_ends_with_its_last_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = [0.0]
+    monkeypatch.setattr("serving.guards.time.perf_counter", lambda: now_s[0])
+
+    async def counts_afterwards(_: Scope, __: Any, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        now_s[0] += 0.007
+        await send({"type": "http.response.body", "body": b"{}"})
+        now_s[0] += 100.0
+
+    meters = Meters()
+    asked(Observed(counts_afterwards, meters, Traces(), names_user("none", b"")), Wire())
+
+    assert b'fourplanes_stage_ms_sum{stage="http unknown"} 7.0' in meters.text()
 
 
 def test_a_body_that_does_not_come_is_given_up() -> None:

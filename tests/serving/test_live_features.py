@@ -20,6 +20,7 @@ from feature_repo.log import EventLog
 from feature_repo.materialization import newest, write_online
 from feature_repo.matrix import COLUMNS
 from feature_repo.online import VideoMirror
+from feature_repo.packed_rows import Rows, Schema
 from feature_repo.places import Places
 from feature_repo.steps import write_steps
 from feature_repo.store import open_tables
@@ -204,6 +205,25 @@ def test_people_are_served_while_the_videos_features_are_written(live: Live) -> 
     served_us, mirror = answers[0].funnel.query.now_us, live.champion.now.world.mirror
     assert served_us > mirror.read_at_us
     assert of_video(mirror, 30, "video_impressions_1h") == 1
+
+
+def test_a_feed_knows_what_was_just_done_before_the_online_store_does(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, write_many = list[str](), live.features.tables.write_many
+
+    def noted(told: Sequence[tuple[Schema, Any, Rows]]) -> int:
+        written.extend(schema.view for schema, _, _ in told)
+        return write_many(told)
+
+    monkeypatch.setattr(live.features.tables, "write_many", noted)
+
+    watch(live, 24, 30)
+
+    assert (written, persons_value(live, 24, "user_impressions_1h")) == ([], 1)
+    live.write()
+    assert "user_stats" in written
+    assert persons_value(live, 24, "user_impressions_1h") == 1
 
 
 def test_freshening_takes_from_the_mirror_what_left_its_window(live: Live, time: ManualTime) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from serving.locks import RunLock
@@ -44,3 +45,17 @@ def test_threads_that_count_lose_nothing(tmp_path: Path) -> None:
     for each in threads:
         each.join()
     assert counted == [8_000]
+
+
+def test_who_could_not_take_it_does_not_keep_others_out(tmp_path: Path) -> None:
+    lock = RunLock(tmp_path / "lock")
+    lock.close()  # no system can lock a file that is closed
+
+    def takes() -> None:
+        with lock:
+            raise AssertionError("a closed file was locked.")
+
+    with ThreadPoolExecutor(2) as threads:
+        failures = [threads.submit(takes).exception(timeout=60) for _ in range(4)]
+
+    assert [type(each) for each in failures] == [ValueError] * 4
