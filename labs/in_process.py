@@ -12,7 +12,8 @@ from feature_repo.events import impression_id
 from feature_repo.journal import ConflictingEvent
 from feature_repo.schemas import BadLog
 from serving.champions import NoRelease
-from serving.live import Answer, Live, RefusedEvent
+from serving.completions import RefusedEvent
+from serving.live import Answer, Live
 from simulator.clients import Asked, Event, Item, Refused, Slate
 
 

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from feature_repo.breakers import Breaker
-from feature_repo.clock import MINUTE_US
 from feature_repo.contracts import violations
 from feature_repo.guarded_rows import GuardedRows
 from feature_repo.journal import Acknowledged, ConflictingEvent, Journal, Journaled
@@ -30,6 +29,7 @@ from feature_repo.videos import VideoCatalog
 from serving import registry
 from serving.champions import Champion
 from serving.clocks import SharedClock, WorldClock
+from serving.completions import RefusedEvent, completed
 from serving.compose import World, world_at
 from serving.explanations import Explanations, Origin
 from serving.locks import RunLock
@@ -53,18 +53,8 @@ STALE = "mirror:video_features"
 """In `degraded`: the videos' features could not be renewed and are those of the last time."""
 ReadWorld = Callable[[int, FeatureStream], World]
 """The world as log, online store and stream have it at a moment."""
-FUTURE_US = 5 * MINUTE_US
-"""How far an event may lie ahead of the world clock: clients' clocks are that bad, not worse."""
 REQUESTS_PER_MS = 32
 """request_id = world milliseconds * 32 + a running number: it rises across restarts and JSON holds it."""
-
-
-class RefusedEvent(ValueError):
-    """An event that breaks a rule: which event of the batch, which field, which rule, and what was found."""
-
-    def __init__(self, place: int, field: str, rule: str, found: object) -> None:
-        super().__init__(f"events.{place}.{field} {rule}, found {found!r}.")
-        self.place, self.field, self.rule, self.found = place, field, rule, found
 
 
 class Live:
@@ -214,7 +204,8 @@ class Live:
         with self._knowing:
             self._hear()
             now_us = self._moment()
-            complete = [self._completed(place, event, now_us) for place, event in enumerate(events)]
+            known = (self.state.catalog, self.clock(), now_us)
+            complete = [completed(place, event, *known) for place, event in enumerate(events)]
             acknowledged = self.durability.call(partial(self._journal.store, complete))
             self._remember()
             return acknowledged
@@ -305,26 +296,6 @@ class Live:
             **told,
         }
 
-    def _completed(self, place: int, event: Mapping[str, Any], now_us: int) -> dict[str, Any]:
-        """The event as the log wants it, or the rule it breaks."""
-        clock_us = self.clock()
-        if event["event_time_us"] > clock_us + FUTURE_US:
-            rule = f"must not lie more than 5 minutes after the server's now, {clock_us}"
-            raise RefusedEvent(place, "event_time_us", rule, event["event_time_us"])
-        video = self._video(place, event) if "video_id" in event else {}
-        if "creator_id" in event and event["creator_id"] not in self.state.catalog.creator_ids:
-            raise RefusedEvent(place, "creator_id", "must be a creator who uploaded", event["creator_id"])
-        return {**event, **video, "known_time_us": now_us}
-
-    def _video(self, place: int, event: Mapping[str, Any]) -> dict[str, Any]:
-        catalog = self.state.catalog
-        row = int(catalog.rows_of([event["video_id"]])[0])
-        if row < 0:
-            raise RefusedEvent(place, "video_id", "must be a video that was uploaded", event["video_id"])
-        if event["kind"] != "watched" or np.isnan(catalog.duration_s[row]):
-            return {}
-        return {"duration_ms": event.get("duration_ms") or round(float(catalog.duration_s[row]) * 1000)}
-
     def _hear(self) -> None:
         """Know what other processes of this run acknowledged since."""
         if self._journal.moved():
@@ -354,12 +325,8 @@ class Live:
     def _moment(self) -> int:
         """Now, and after every moment before it: what happened at one moment is known at the next."""
         with self._knowing:
-            self._last_us = self._following()
+            self._last_us = max(self._last_us + 1, self.clock())
             return self._last_us
-
-    def _following(self) -> int:
-        """The earliest moment at which something may happen next."""
-        return max(self._last_us + 1, self.clock())
 
     def _next_request(self, now_us: int) -> int:
         with self._knowing:

@@ -13,8 +13,8 @@ from starlette.exceptions import HTTPException
 from feature_repo.journal import ConflictingEvent
 from feature_repo.schemas import BadLog
 from serving.champions import NoRelease
+from serving.completions import RefusedEvent
 from serving.explanations import NotExplained
-from serving.live import RefusedEvent
 from serving.refusals import COME_AGAIN_S, NotDurable
 from serving.registry import NothingToRollBackTo
 from serving.wire import Problem

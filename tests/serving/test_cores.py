@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_repo.places import Places
+from labs.bench.clients import Client
 from serving.app import Edge, create_app
 from serving.cores import Cores, best_first, cores_of, stay_on, usable_cores
 from serving.lanes import FEEDS, Lanes
@@ -91,3 +95,21 @@ def test_what_runs_aside_may_use_every_core(
         client.get("/healthz")
 
     assert aside == {every}
+
+
+@on_linux
+def test_a_server_answers_on_the_best_core_with_its_loop_and_its_lanes(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "serving", "--port", "0", "--drain-s", "0"]
+    started = {**os.environ, "VAR": str(tmp_path), "SCALE": "tiny"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=started) as server:
+        assert server.stdout is not None
+        said = [server.stdout.readline() for _ in range(2)]
+        with Client(int(said[0].split("127.0.0.1:")[1].split()[0])) as client:
+            client.answer("POST", "/v1/feed", b'{"user_id": 7}')  # refused by a thread of its lane
+        threads = [int(thread.name) for thread in Path(f"/proc/{server.pid}/task").iterdir()]
+        homes = {thread: os.sched_getaffinity(thread) for thread in threads}
+        server.terminate()
+
+    best = {best_first(usable_cores())[0]}
+    assert homes[server.pid] == best
+    assert sum(home == best for home in homes.values()) >= len(["the loop", "a lane"])

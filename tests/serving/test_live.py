@@ -18,7 +18,8 @@ from feature_repo.schemas import validated
 from serving import registry
 from serving.champions import NoRelease
 from serving.clocks import WorldClock
-from serving.live import FUTURE_US, Live, RefusedEvent
+from serving.completions import FUTURE_US, RefusedEvent
+from serving.live import Live
 from tests.serving.builders import NOW_US, ManualTime, a_live, a_log, a_watch, a_world
 
 
