@@ -17,9 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from feature_repo.catalogue import SHARE_UNITS, View
 from feature_repo.clock import NEVER_US
+from feature_repo.impressions import Impressions
 from feature_repo.labels import LONG_WATCH_MS, is_long
 from feature_repo.log import EventLog
-from feature_repo.orders import ascending
 from feature_repo.schemas import key_of
 from feature_repo.videos import rows_of
 
@@ -155,34 +155,20 @@ class Known:
     """What earlier events say of later ones: who made a video, what an impression showed, who follows."""
 
     makers: Makers
-    impression_ids: Ints = field(default_factory=lambda: np.zeros(0, np.int64))  # of the log, ascending
-    shown: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
-    shown_since: dict[int, int] = field(default_factory=dict)
-    """Impression -> video of what was served after the log ended."""
+    shown: Impressions = field(default_factory=lambda: Impressions(_NONE, _NONE))
     follows: set[tuple[int, int]] = field(default_factory=set)
 
     @classmethod
     def of(cls, log: EventLog, until_us: int) -> Known:
         """What the log knew before a moment, but for who follows whom: that is the facts' to say."""
         pairs = log.shown(until_us)
-        ids, videos = pairs["impression_id"].to_numpy(), pairs["video_id"].to_numpy()
-        order = ascending(ids)
-        first = order[np.diff(ids[order], prepend=-1) != 0]
+        shown = Impressions(pairs["impression_id"].to_numpy(), pairs["video_id"].to_numpy())
         read = log.read("uploaded", known_before_us=until_us, columns=TOLD["uploaded"])
-        return cls(Makers.of(columns_of("uploaded", read)), ids[first], videos[first])
+        return cls(Makers.of(columns_of("uploaded", read)), shown)
 
     def show(self, served: Columns) -> None:
         """Remember what was served after the log ended."""
-        shown = zip(served["impression_id"].tolist(), served["video_id"].tolist(), strict=True)
-        self.shown_since.update(shown)
-
-    def videos_shown(self, impression_ids: Ints) -> Ints:
-        """The video of each impression; NOBODY if it was never served, or there was none."""
-        rows = rows_of(self.impression_ids, impression_ids)
-        of_log = _taken(self.shown, rows, NOBODY)
-        since = [self.shown_since.get(int(each), NOBODY) for each in impression_ids[rows < 0]]
-        of_log[rows < 0] = since
-        return of_log
+        self.shown.add(served["impression_id"], served["video_id"])
 
 
 def counted_facts(log: EventLog, until_us: int, known: Known | None = None) -> Facts:
@@ -245,7 +231,7 @@ def _reactions(reacted: Columns, known: Known) -> Facts:
 def _follows(followed: Columns, known: Known) -> Facts:
     """Each follow counts for the video on screen, if there was one; for the creator only the first counts."""
     rows = _rows(followed, np.lexsort((followed["event_time"], followed["known_time"])))
-    shown = known.videos_shown(rows["impression_id"])
+    shown = known.shown.videos_of(rows["impression_id"])
     for_video = _facts(rows, shown, {"share_or_follow": 1}, known).take(shown >= 0)
     pairs = zip(rows["user_id"].tolist(), rows["creator_id"].tolist(), strict=True)
     is_first = np.array([_is_new(pair, known.follows) for pair in pairs], np.bool_)

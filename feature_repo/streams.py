@@ -84,8 +84,8 @@ class FeatureStream:
             other = copy(self)
             other._lock, other._facts = threading.RLock(), self._facts.fork()
             other._indexes = {name: index.fork() for name, index in self._indexes.items()}
-            shown, follows = dict(self._known.shown_since), set(self._known.follows)
-            other._known = replace(self._known, shown_since=shown, follows=follows)
+            shown, follows = self._known.shown.fork(), set(self._known.follows)
+            other._known = replace(self._known, shown=shown, follows=follows)
             return other
 
     def update(self, events: Mapping[str, Columns]) -> Facts:
