@@ -94,7 +94,7 @@ class OnlineWriter:
         """One view's in one batch: whoever reads the store sees all of it or nothing."""
         rows = self._rows(view, keys, now_us)
         try:
-            self.tables.write_many([rows])
+            self.tables.write(*rows)
         except Exception:  # a store that is gone or full: serving goes on from the stream
             log.exception("could not write %d rows of %s; they stay due", len(keys), view.name)
             self.failures += 1

@@ -8,7 +8,6 @@ if slates were whole again afterwards without a restart.
 from __future__ import annotations
 
 import argparse
-import http.client
 import math
 import resource
 import signal
@@ -23,10 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 from feature_repo.places import Places, Run, run_from_environment
 from feature_repo.reports import write_report
 from labs import faulty_server
+from labs.bench.clients import Answered, Client
 from labs.bench.drives import watched
 from labs.bench.feature_bars import Bar
 from labs.bench.verdicts import Verdict
@@ -181,27 +182,21 @@ class Person:
     """Somebody who asks for feeds and tells what they watched, over one connection."""
 
     def __init__(self, port: int, seen: Seen) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        self._seen = seen
+        self._client, self._seen = Client(port), seen
 
     def live(self, user_id: int) -> None:
         """One feed, and one event of it."""
-        started = time.perf_counter()
-        status, slate = self._post("/v1/feed", {"user_id": user_id, "limit": 10})
-        self._seen.ms.append((time.perf_counter() - started) * 1000)
-        self._seen.feeds[status] += 1
+        told = self._post("/v1/feed", {"user_id": user_id, "limit": 10})
+        slate = orjson.loads(told.body)
+        self._seen.ms.append(told.ms)
+        self._seen.feeds[told.status] += 1
         self._seen.said.update(slate.get("degraded", ()))
         if slate.get("items"):
             events = watched(slate, user_id)[:1]
-            self._seen.events[self._post("/v1/events", {"events": events})[0]] += 1
+            self._seen.events[self._post("/v1/events", {"events": events}).status] += 1
 
-    def _post(self, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        import orjson
-
-        self._connection.request("POST", path, orjson.dumps(body), {"content-type": "application/json"})
-        response = self._connection.getresponse()
-        told: dict[str, Any] = orjson.loads(response.read())
-        return response.status, told
+    def _post(self, path: str, body: Mapping[str, Any]) -> Answered:
+        return self._client.answer("POST", path, orjson.dumps(body))
 
 
 def driven(port: int, people: Sequence[int], seconds: float) -> Seen:

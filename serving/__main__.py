@@ -185,7 +185,6 @@ def _serve(
 
     from serving.app import Edge, create_app
     from serving.cores import cores_of, usable_cores
-    from serving.lanes import Lanes
     from serving.live import open_live
     from serving.log_lines import names_user
     from serving.servers import Draining, Limited
@@ -194,8 +193,7 @@ def _serve(
     _log_to(run.places.server / worker.named("server.log"))
     key = (os.environ.get("LOG_KEY") or "").encode()[:64] or os.urandom(32)
     cores = cores_of(worker, usable_cores())
-    lanes = Lanes(cores=cores.home)
-    edge = Edge(admins, names_user(asked.log_users, key), open_traces(), lanes, cores)
+    edge = Edge(admins, names_user(asked.log_users, key), open_traces(), cores=cores)
     speed = asked.speed
     pace = "" if speed == 1 else f"   clock: {speed:g}x"
     if worker.is_first:

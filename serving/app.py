@@ -86,7 +86,7 @@ def create_app(
 
 
 def _at_home(cores: Cores) -> None:
-    """The event loop stays on its core; threads beside the lanes, which it starts, need not."""
+    """The loop stays on its core, and so do the lanes, whose threads it starts; those aside need not."""
     aside = ThreadPoolExecutor(thread_name_prefix="aside", initializer=partial(stay_on, cores.every))
     asyncio.get_running_loop().set_default_executor(aside)
     stay_on(cores.home)

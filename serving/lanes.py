@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TypeVar
 
 from serving.admissions import Lane, Place, Width
-from serving.cores import stay_on
 
 Answer = TypeVar("Answer")
 
@@ -33,14 +31,12 @@ LANE_UNDER: Mapping[str, str] = {"/v1/explain/": EXPLANATIONS, "/admin/": ADMIN}
 
 
 class Lanes:
-    """Every lane of a server, with its threads. For one event loop."""
+    """Every lane of a server. For one event loop: it starts their threads, and they stay on its cores."""
 
-    def __init__(self, widths: Mapping[str, Width] = WIDTHS, cores: Collection[int] = ()) -> None:
-        """`cores`: those its threads stay on."""
+    def __init__(self, widths: Mapping[str, Width] = WIDTHS) -> None:
         self.by_name = {name: Lane(name, width) for name, width in widths.items()}
         self._threads = {
-            name: ThreadPoolExecutor(max(1, width.at_once), name, partial(stay_on, cores))
-            for name, width in widths.items()
+            name: ThreadPoolExecutor(max(1, width.at_once), name) for name, width in widths.items()
         }
 
     def lane_of(self, path: str) -> Lane | None:

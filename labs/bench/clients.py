@@ -23,8 +23,6 @@ class Refused(Exception):
 IDLE_S = 3.0
 """Uvicorn closes a connection idle for 5 s; after this long we open another, before the clock starts."""
 READ_BYTES = 1 << 16
-ASKED = "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n{about_body}\r\n"
-ABOUT_BODY = "content-type: application/json\r\ncontent-length: {size}\r\n"
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,15 @@ class Answered:
     status: int
     body: bytes
     ms: float
+
+
+def as_sent(method: str, path: str, payload: bytes | None = None) -> bytes:
+    """A request as bytes, over a connection that stays open; a payload is JSON."""
+    head = f"{method} {path} HTTP/1.1\r\nhost: loopback\r\n"
+    if payload is None:
+        return f"{head}\r\n".encode()
+    about = f"content-type: application/json\r\ncontent-length: {len(payload)}\r\n"
+    return f"{head}{about}\r\n".encode() + payload
 
 
 class _Reply:
@@ -86,11 +93,10 @@ class Client:
         another connection.
         """
         line = self._open()
-        about_body = "" if payload is None else ABOUT_BODY.format(size=len(payload))
-        head = ASKED.format(method=method, path=path, port=self._port, about_body=about_body)
+        request = as_sent(method, path, payload)
         began = time.perf_counter()
         try:
-            line.sendall(head.encode() + (payload or b""))
+            line.sendall(request)
             status, body, stays = _received(line)
         except BaseException:
             self.close()

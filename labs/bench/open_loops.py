@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from labs.bench.clients import as_sent
+
 MOST_CONNECTIONS = 256
 FAILED = 0
 """The status of a request that no answer came to: refused, cut off, or not answered in time."""
@@ -52,12 +54,8 @@ def arrivals(rate: float, seconds: float, rng: np.random.Generator) -> npt.NDArr
 
 
 def posted(kind: str, path: str, person: int, body: bytes) -> Asked:
-    """A POST of JSON over a connection that stays open."""
-    head = (
-        f"POST {path} HTTP/1.1\r\nhost: loopback\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(body)}\r\n\r\n"
-    )
-    return Asked(kind, person, head.encode() + body)
+    """A POST of JSON."""
+    return Asked(kind, person, as_sent("POST", path, body))
 
 
 @dataclass

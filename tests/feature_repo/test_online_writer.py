@@ -51,11 +51,11 @@ class OftenGone:
     def __init__(self, tables: PackedTables, gone: int) -> None:
         self._tables, self.gone = tables, gone
 
-    def write_many(self, told: Sequence[tuple[Schema, Any, Rows]]) -> int:
+    def write(self, schema: Schema, keys: Any, rows: Rows) -> int:
         if self.gone:
             self.gone -= 1
             raise OSError("the store is gone")
-        return self._tables.write_many(told)
+        return self._tables.write(schema, keys, rows)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tables, name)

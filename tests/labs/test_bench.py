@@ -30,6 +30,14 @@ class Fake(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(raw)
     def do_GET(self):
+        self.close_connection = self.path in ("/cut", "/last")
+        if self.path == "/cut":
+            self.wfile.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 9\\r\\n\\r\\n{")
+        elif self.path == "/last":
+            self.wfile.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\nConnection: close\\r\\n\\r\\n{}")
+        else:
+            self.found()
+    def found(self):
         self.answer(200 if self.path == "/readyz" else 404, {})
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -67,6 +75,20 @@ def test_a_server_that_ends_early_is_reported_with_what_it_printed(tmp_path: Pat
 def test_an_error_status_is_not_measured_as_an_answer(server: Server) -> None:
     with Client(server.port) as client, pytest.raises(Refused, match="404"):
         client.fetch("/nothing")
+
+
+def test_an_answer_that_was_cut_off_is_none_and_the_next_request_opens_a_connection(server: Server) -> None:
+    with Client(server.port) as client:
+        with pytest.raises(ConnectionResetError, match="before its answer was whole"):
+            client.fetch("/cut")
+
+        assert client.fetch("/readyz") == b"{}"
+
+
+def test_a_connection_that_the_server_ends_is_not_used_again(server: Server) -> None:
+    with Client(server.port) as client:
+        assert client.fetch("/last") == b"{}"
+        assert client.fetch("/readyz") == b"{}"
 
 
 def test_all_arms_are_driven_with_the_same_people(server: Server) -> None:

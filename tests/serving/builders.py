@@ -6,7 +6,11 @@ training.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -185,6 +189,17 @@ def scores_by_hand(
     for dimension, weight in enumerate(point):
         scores += vectors[:, dimension] * weight
     return scores
+
+
+@contextmanager
+def a_process(folder: Path, *settings: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """`python -m serving` on a run that is empty, once it listens; and its port."""
+    command = [sys.executable, "-m", "serving", "--port", "0", *settings]
+    started = {**os.environ, "VAR": str(folder), "SCALE": "tiny"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=started) as server:
+        assert server.stdout is not None
+        said = [server.stdout.readline() for _ in range(2)]
+        yield server, int(said[0].split("127.0.0.1:")[1].split()[0])
 
 
 class ManualTime:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from serving.cores import Cores, best_first, cores_of, stay_on, usable_cores
 from serving.lanes import FEEDS, Lanes
 from serving.live import Live
 from serving.workers import ONLY, Worker
+from tests.serving.builders import a_process
 
 numbers = st.frozensets(st.integers(0, 63), min_size=1)
 on_linux = pytest.mark.skipif(not usable_cores(), reason="the system does not tell cores apart")
@@ -73,11 +73,16 @@ def test_where_cores_are_not_told_apart_nobody_stays_anywhere() -> None:
 
 
 @on_linux
-def test_the_threads_of_a_lane_stay_on_its_core_and_the_caller_where_it_was() -> None:
+def test_the_threads_of_a_lane_stay_on_the_core_of_its_loop_and_others_where_they_were() -> None:
     before = usable_cores()
     core = min(before)
 
-    found = asyncio.run(Lanes(cores={core}).run(FEEDS, usable_cores))
+    def at_home() -> frozenset[int]:
+        stay_on({core})
+        return asyncio.run(Lanes().run(FEEDS, usable_cores))
+
+    with ThreadPoolExecutor(1) as loop:
+        found = loop.submit(at_home).result()
 
     assert found == {core}
     assert usable_cores() == before
@@ -99,12 +104,8 @@ def test_what_runs_aside_may_use_every_core(
 
 @on_linux
 def test_a_server_answers_on_the_best_core_with_its_loop_and_its_lanes(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "serving", "--port", "0", "--drain-s", "0"]
-    started = {**os.environ, "VAR": str(tmp_path), "SCALE": "tiny"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=started) as server:
-        assert server.stdout is not None
-        said = [server.stdout.readline() for _ in range(2)]
-        with Client(int(said[0].split("127.0.0.1:")[1].split()[0])) as client:
+    with a_process(tmp_path, "--drain-s", "0") as (server, port):
+        with Client(port) as client:
             client.answer("POST", "/v1/feed", b'{"user_id": 7}')  # refused by a thread of its lane
         threads = [int(thread.name) for thread in Path(f"/proc/{server.pid}/task").iterdir()]
         homes = {thread: os.sched_getaffinity(thread) for thread in threads}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from feature_repo.catalogue import VIEWS
 from feature_repo.clock import HOUR_US, MINUTE_US
+from feature_repo.events import impression_id
 from feature_repo.journal import Journal
 from feature_repo.log import EventLog
 from feature_repo.materialization import newest, write_online
@@ -224,6 +225,21 @@ def test_a_feed_knows_what_was_just_done_before_the_online_store_does(
     live.write()
     assert "user_stats" in written
     assert persons_value(live, 24, "user_impressions_1h") == 1
+
+
+def test_a_follow_counts_for_the_video_of_the_slate_it_came_from(live: Live) -> None:
+    answer, name = live.feed(3, limit=1), "video_share_rate_7d"
+    (video,), creators = answer.funnel.slate.ids.tolist(), answer.funnel.slate["creator_id"]
+    watch(live, 3, video)
+    live.freshen()
+    before = of_video(live.champion.now.world.mirror, video, name)
+
+    followed = {"kind": "followed", "event_id": "f-1", "event_time_us": live.clock(), "user_id": 3}
+    shown = impression_id(answer.funnel.query.request_id, 0)
+    live.acknowledge([{**followed, "creator_id": int(creators[0]), "impression_id": shown}])
+    live.freshen()
+
+    assert of_video(live.champion.now.world.mirror, video, name) > before
 
 
 def test_freshening_takes_from_the_mirror_what_left_its_window(live: Live, time: ManualTime) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from uvicorn.server import ServerState
 
 from labs.bench.clients import Client, Refused
 from serving.servers import HEAD_WITHIN_S, LARGEST_HEAD, Draining, Limited
+from tests.serving.builders import a_process
 
 
 class Line(asyncio.Transport):
@@ -145,12 +143,7 @@ def test_whoever_insists_stops_it_at_once(second: signal.Signals) -> None:
 
 
 def test_a_drained_server_says_so_on_readyz_and_ends_cleanly(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "serving", "--port", "0", "--drain-s", "60"]
-    started = {**os.environ, "VAR": str(tmp_path), "SCALE": "tiny"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=started) as server:
-        assert server.stdout is not None
-        said = [server.stdout.readline() for _ in range(2)]
-        port = int(said[0].split("127.0.0.1:")[1].split()[0])
+    with a_process(tmp_path, "--drain-s", "60") as (server, port):
         server.send_signal(signal.SIGTERM)
         with Client(port) as client:
             told = next(said for said in iter(lambda: refusal(client), None) if "about to stop" in said)
