@@ -179,12 +179,16 @@ def bench_serving(figures: Figures) -> str:
 def workers(found: Figures) -> str:
     """What a second process adds, and which cores there were for it."""
     one, several, cores = found["one"], found["several"], "server_cores"
+    allowed = interval(found["times_more_apart"], 2)
+    share = interval(found["share_of_apart"], 2)
     alone, together = (number(arm["requests_per_second"], 0) for arm in (one, several))
     return (
         f"{found['at_once']} clients at once: one process {alone} requests/s, {found['workers']} processes "
         f"{together}, {interval(found['times_more'], 2)} times as many. Of {found['cores']} cores one "
         f"process computed on {number(one[cores], 2)}, {found['workers']} on {number(several[cores], 2)}, "
-        f"and the clients on {number(several['client_cores'], 2)}."
+        f"and the clients on {number(several['client_cores'], 2)}. As many servers that share nothing, in "
+        f"turns with these, answered {allowed} times as many as one: that is what the machine allows, and "
+        f"processes that share one history reach {share} of it."
     )
 
 

@@ -95,7 +95,7 @@ class FeatureStream:
                 self._known.show(events["served"])
             if "uploaded" in events:
                 self._learn(Makers.of(events["uploaded"]))
-            found = facts_of(events, self._known)
+            found = _as_they_came(facts_of(events, self._known))
             if not len(found):
                 return found
             first = self._facts.append(found)
@@ -186,6 +186,13 @@ def keys_of(facts: Facts, view: View) -> Ints:
     """The distinct keys of the view that these facts count for, ascending."""
     keys = counted_keys(facts, view)
     return np.unique(keys[keys != NOBODY])
+
+
+def _as_they_came(facts: Facts) -> Facts:
+    """By when they became known: the last of a key is then the newest, whatever kinds came together."""
+    if bool(np.all(facts.known_us[1:] >= facts.known_us[:-1])):
+        return facts
+    return facts.take(np.argsort(facts.known_us, kind="stable"))
 
 
 class _Growing:

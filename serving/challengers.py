@@ -27,13 +27,13 @@ class Challenger:
     """Holds the challenger, ready to rank. `follow` is called by one thread; reading `now` is a reference."""
 
     def __init__(self, places: Places, state: PeopleState) -> None:
-        self._places, self._state = places, state
+        self._alias, self._state = registry.Alias(places, registry.CHALLENGER), state
         self.now: Serving | None = None
         self.refusal: Refusal | None = None
 
     def follow(self, champion: Serving) -> None:
         """Look at the alias once; a challenger that is champion by now challenges nobody."""
-        found = registry.aliased(self._places, registry.CHALLENGER)
+        found = self._alias.now()
         if found is None or found[0] == champion.version:
             self.now = self.refusal = None
         elif not self._is_refused(found[0]):

@@ -70,6 +70,7 @@ class Champion:
     def __init__(self, places: Places, read_world: ReadWorld, state: PeopleState, clock: Clock) -> None:
         self._places, self._read_world, self._state, self._clock = places, read_world, state, clock
         self._lock = threading.Lock()
+        self._alias = registry.Alias(places, registry.CHAMPION)
         self._serving: Serving | None = None
         self.refusal: Refusal | None = None
         self.swaps = 0
@@ -100,7 +101,7 @@ class Champion:
     def follow(self) -> bool:
         """Look at the alias once; True if something else is served since. Cheap when nothing moved."""
         with self._lock:
-            found = registry.champion(self._places)
+            found = self._alias.now()
             if found is None:
                 return False
             version, directory = found

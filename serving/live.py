@@ -19,7 +19,7 @@ import numpy as np
 from feature_repo.breakers import Breaker
 from feature_repo.contracts import violations
 from feature_repo.guarded_rows import GuardedRows
-from feature_repo.journal import Acknowledged, ConflictingEvent, Journal, Journaled
+from feature_repo.journal import Acknowledged, ConflictingEvent, Journal
 from feature_repo.log import EventLog
 from feature_repo.online_writer import OnlineWriter
 from feature_repo.places import Places
@@ -27,6 +27,8 @@ from feature_repo.slates import SLATE, shown_by
 from feature_repo.streams import FeatureStream
 from feature_repo.videos import VideoCatalog
 from serving import registry
+from serving.arrivals import Arrivals, Row
+from serving.candidates import Query
 from serving.champions import Champion
 from serving.clocks import SharedClock, WorldClock
 from serving.completions import RefusedEvent, completed
@@ -83,16 +85,15 @@ class Live:
         moment comes between.
         """
         self._last_us = self._last_request = 0
-        waiting = self._waiting()
-        self.clock = clock_from(end_of(log, waiting))
+        self._arrivals = Arrivals(self._journal)
+        self.clock = clock_from(end_of(log, self._arrivals.waiting))
         self._read_world = read_world
         self.state, self.features = self._known_of(log)
         self.champion = Champion(places, self._world, self.state, self.clock)
         self.explanations = Explanations()
         self.meters = Meters()
         self.trials = Trials(places, self.champion, self.state, self.meters.registry)
-        self._know(waiting)
-        self._remember()  # what others stored since
+        self._hear()
 
     def follow(self) -> bool:
         """Look at champion and challenger once; a server started before there was a log reads it with the
@@ -107,18 +108,12 @@ class Live:
     def _begin(self, log: EventLog) -> None:
         """Know what the log knows, at its end; until now nobody could be served and no watch was accepted."""
         with self._knowing:
-            waiting = self._waiting()
-            self.clock.advance_to(end_of(log, waiting))
+            self._arrivals = Arrivals(self._journal)
+            self.clock.advance_to(end_of(log, self._arrivals.waiting))
             people, self.features = self._known_of(log)
             self.state.become(people)
-            self._know(waiting)
-            self._remember()
+            self._hear()
         self._awaits_log = False
-
-    def _waiting(self) -> list[Journaled]:
-        """What the log has not absorbed; the journal is read on from its beginning."""
-        self._read_upto = self._journal.drained()
-        return self._journal.rows(after=self._read_upto)
 
     def _known_of(self, log: EventLog) -> tuple[PeopleState, OnlineWriter]:
         """People and features as the log knows them now."""
@@ -155,10 +150,7 @@ class Live:
     def answer(self, user_id: int, limit: int = 10, surface: int = 0, explore: bool = True) -> Answer:
         """A slate, after its impressions were logged with features and propensities as served."""
         arms = self.trials.arms(user_id)
-        with self._knowing:  # nothing becomes known between the moment and what is remembered at it
-            self._hear()
-            now_us = self._moment()
-            query = self.state.query(user_id, self._next_request(now_us), now_us, limit, surface, explore)
+        query = self.query(user_id, limit, surface, explore)
         cold = len(query.seen) == 0
         luck = partial(np.random.default_rng, [self._seed, query.request_id])
         serving, funnel = self.trials.ranked(arms, query, luck)
@@ -170,6 +162,15 @@ class Live:
         origin = Origin(serving.release, serving.models, self._seed, mirror.read_at_us)
         self.explanations.keep(answer.funnel, origin)
         return answer
+
+    def query(self, user_id: int, limit: int = 10, surface: int = 0, explore: bool = True) -> Query:
+        """A request of this person now, with everything known of them: nothing becomes known between the
+        moment and what is remembered at it.
+        """
+        with self._knowing:
+            self._hear(user_id)
+            now_us = self._moment()
+            return self.state.query(user_id, self._next_request(now_us), now_us, limit, surface, explore)
 
     def count(self, answer: Answer) -> None:
         """What meters and explanations learn of a slate; nobody needs to wait for it."""
@@ -200,14 +201,16 @@ class Live:
         return acknowledged
 
     def _stored_events(self, events: Sequence[Mapping[str, Any]]) -> Acknowledged:
-        """Store a batch and remember it: a person's next feed knows what they just did."""
+        """Store a batch, and read it where it stands: a person's next feed knows what they just did."""
         with self._knowing:
-            self._hear()
+            self._arrivals.hear()
             now_us = self._moment()
             known = (self.state.catalog, self.clock(), now_us)
             complete = [completed(place, event, *known) for place, event in enumerate(events)]
             acknowledged = self.durability.call(partial(self._journal.store, complete))
-            self._remember()
+            self._arrivals.read()
+            if self._arrivals.are_many:
+                self._know(self._arrivals.take())
             return acknowledged
 
     def write(self) -> None:
@@ -236,6 +239,7 @@ class Live:
         """The figures of health.json and the release being served."""
         told = self.about()
         self.meters.stored(self.features.failures, self.features.tables.foreign)
+        self.meters.journal(self._arrivals.upto)
         self.meters.guarded(self._breakers())
         return {**told, **self.trials.figures(), **self.meters.figures()}
 
@@ -296,36 +300,28 @@ class Live:
             **told,
         }
 
-    def _hear(self) -> None:
-        """Know what other processes of this run acknowledged since."""
-        if self._journal.moved():
-            self._remember()
+    def _hear(self, user_id: int | None = None) -> None:
+        """Read what others stored since, and know all that waits; for one person only if it is about them."""
+        self._arrivals.hear()
+        if user_id is None or self._arrivals.concern(user_id) or self._arrivals.are_many:
+            self._know(self._arrivals.take())
 
-    def _remember(self) -> None:
-        """Bring memory up to the end of the journal; each event exactly once, in order of arrival. Our next
-        moment follows every one in the journal, whatever the clock of the process that wrote it.
-        """
-        with self._knowing:
-            self._know(self._journal.rows(after=self._read_upto))
-
-    def _know(self, arrived: Sequence[Journaled]) -> None:
-        """Take in what arrived, and read on behind it."""
-        if not arrived:
+    def _know(self, rows: Sequence[Row]) -> None:
+        """Remember and count what arrived, in order of arrival."""
+        if not rows:
             return
-        rows = [entry.event for entry in arrived]
-        self._last_us = max(self._last_us, *(row["known_time_us"] for row in rows))
         shown = [item for row in rows if row["kind"] == SLATE for item in shown_by(row)]
         events = [row for row in rows if row["kind"] != SLATE]
         self.state.absorb(events)
         self.trials.absorb(events)
         self.features.hear([*shown, *events])
-        self._read_upto = arrived[-1].number
-        self.meters.journal(self._read_upto)
 
     def _moment(self) -> int:
-        """Now, and after every moment before it: what happened at one moment is known at the next."""
+        """Now, and after every moment before it, those in the journal too, whatever the clock of who wrote
+        there: what happened at one moment is known at the next.
+        """
         with self._knowing:
-            self._last_us = max(self._last_us + 1, self.clock())
+            self._last_us = max(max(self._last_us, self._arrivals.last_us) + 1, self.clock())
             return self._last_us
 
     def _next_request(self, now_us: int) -> int:
@@ -345,8 +341,8 @@ def open_live(
     return Live(places, partial(world_at, places), seed, clock_from, worker, log)
 
 
-def end_of(log: EventLog, waiting: Sequence[Any]) -> int:
+def end_of(log: EventLog, waiting: Sequence[Row]) -> int:
     """One microsecond after everything the log and the journal know."""
     ends = [0 if log.is_empty() else log.all_known_us()]
-    ends += [max(entry.event["event_time_us"], entry.event["known_time_us"]) + 1 for entry in waiting]
+    ends += [max(row["event_time_us"], row["known_time_us"]) + 1 for row in waiting]
     return max(ends)

@@ -6,6 +6,7 @@ MLflow's client answers. Versions, runs and experiments are MLflow's to make.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -29,6 +30,12 @@ TAG = "SELECT value FROM model_version_tags WHERE name = ? AND version = ? AND k
 
 SET_ALIAS = "INSERT OR REPLACE INTO registered_model_aliases (name, alias, version) VALUES (?, ?, ?)"
 SET_TAG = "INSERT OR REPLACE INTO model_version_tags (name, version, key, value) VALUES (?, ?, ?, ?)"
+
+HEAD_BYTES = 100
+BEING_WRITTEN = ("-journal", "-wal")
+"""Beside a database that is being written, or whose writer died; a log may hold what the counter does not
+tell.
+"""
 
 Statement = tuple[str, tuple[object, ...]]
 """SQL and its arguments."""
@@ -59,6 +66,20 @@ def rows(database: Path, sql: str, arguments: tuple[object, ...]) -> list[tuple[
         if "no such table" in str(error):  # MLflow is creating its tables right now
             return []
         raise
+
+
+def stamp(database: Path) -> bytes | None:
+    """What every committed write changes (sqlite.org/fileformat2.html, 1.3.7): the file's change counter, and
+    which file it is. None where that cannot be relied on: nothing is there, or somebody is writing.
+    """
+    if any(database.with_name(database.name + ending).exists() for ending in BEING_WRITTEN):
+        return None
+    try:
+        with database.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+            return head + str(os.fstat(file.fileno()).st_ino).encode() if len(head) == HEAD_BYTES else None
+    except FileNotFoundError:
+        return None
 
 
 def write(database: Path, statements: Sequence[Statement]) -> None:

@@ -1,8 +1,8 @@
 """Several processes behind one port: who is who, and a parent that keeps them running.
 
-Law: the workers of a run share its journal and its online store, so each knows before every request what the
-others acknowledged. Request ids of different workers never meet. Each writes what its own events changed, and
-all what changes with time: they know the same, so they write the same.
+Law: the workers of a run share its journal and its online store, so each knows before every slate what the
+others acknowledged of the person. Request ids of different workers never meet. All write what events or time
+changed: they know the same, so they write the same.
 """
 
 from __future__ import annotations

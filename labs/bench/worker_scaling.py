@@ -1,8 +1,9 @@
 """How much more two processes answer than one: the same run, the same people, as many clients at once.
 
-Both servers are asked in turns, each on a scratch copy of its own. Every process is given as many
-connections, as a proxy would do: which one took a connection is the kernel's choice, and request ids tell.
-The clients compute on the same cores: where there are two, two processes cannot have both to themselves.
+All are asked in turns, each on a scratch copy of its own. Every process is given as many connections, as a
+proxy would do: which one took a connection is the kernel's choice, and request ids tell. The clients compute
+on the same cores: where there are two, two processes cannot have both to themselves. How much the machine
+allows is measured beside it, by as many servers that share nothing, a core and a history for each.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import itertools
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ from feature_repo.places import Run
 from labs.bench.clients import Client, whole
 from labs.bench.drives import Timings, take_turn, warm_up
 from labs.bench.servers import POLL_S, NeverReady, Server, family_cpu_seconds, running, settings_of
+from serving.cores import cores_of, stay_on, usable_cores
+from serving.workers import Worker
 
 AT_ONCE = 8
 """Clients, a multiple of the processes."""
@@ -69,14 +72,17 @@ class Turns:
     server_cpu_s: float = 0.0
     client_cpu_s: float = 0.0
 
-    def take(self, server: Server, workers: int, people: Sequence[int]) -> None:
-        """These people once, over connections of which each process has as many."""
+    def take(self, servers: Sequence[Server], workers: int, people: Sequence[int]) -> None:
+        """These people once, over connections of which each process has as many; `workers` per server."""
         told = Timings()
         with ExitStack() as opened:
-            clients = _balanced(server, workers, people, opened)
-            before_s, ours_s = family_cpu_seconds(server.pid), time.process_time()
+            per_process = AT_ONCE // (workers * len(servers))
+            clients = [
+                client for each in servers for client in _balanced(each, workers, per_process, people, opened)
+            ]
+            before_s, ours_s = _computed_s(servers), time.process_time()
             take_turn(clients, people, told)
-        self.server_cpu_s += family_cpu_seconds(server.pid) - before_s
+            self.server_cpu_s += _computed_s(servers) - before_s
         self.client_cpu_s += time.process_time() - ours_s
         self.refused += sum(client.refused for client in clients)
         self.answered.append(len(told.feeds) + len(told.events))
@@ -98,22 +104,29 @@ class Turns:
 def worker_scaling(
     run: Run, var: Path, people: Sequence[int], rng: np.random.Generator, workers: int = 2
 ) -> dict[str, Any]:
-    """Requests per second of one process and of several, and how many times more, with its interval."""
-    one, several = Turns(), Turns()
-    with _both(run, var, workers) as (alone, together):
+    """Requests per second of one process, of several and of as many that share nothing, and how many times
+    more, with intervals.
+    """
+    one, several, apart = Turns(), Turns(), Turns()
+    with _all(run, var, workers) as (together, strangers):
         _all_awake(together, workers, people[:TURN])
-        warm_up(alone.port, people[:TURN])
+        for each in strangers:
+            warm_up(each.port, people[:TURN])
         for first in range(TURN, len(people), TURN):
             turn = people[first : first + TURN]
-            one.take(alone, 1, turn)
-            several.take(together, workers, turn)
+            one.take(strangers[:1], 1, turn)
+            several.take([together], workers, turn)
+            apart.take(strangers, 1, turn)
     return {
         "workers": workers,
         "at_once": AT_ONCE,
         "cores": os.cpu_count(),
         "one": one.figures(),
         "several": several.figures(),
+        "apart": apart.figures(),
         "times_more": times_more(one, several, rng).as_figure(),
+        "times_more_apart": times_more(one, apart, rng).as_figure(),
+        "share_of_apart": times_more(apart, several, rng).as_figure(),
         "share_of_the_first": float(np.mean([place == 0 for place in several.places])),
     }
 
@@ -129,32 +142,53 @@ def _ratio_of_rates(sums: Doubles) -> Doubles:
 
 
 @contextmanager
-def _both(run: Run, var: Path, workers: int) -> Iterator[tuple[Server, Server]]:
-    """A server of one process and one of several, each on its own copy."""
+def _all(run: Run, var: Path, workers: int) -> Iterator[tuple[Server, list[Server]]]:
+    """A server of several processes, and as many of one each on its core; every server on its own copy."""
+
+    def server(name: str, of: int) -> Server:
+        own = var / name
+        shutil.copytree(var / run.places.root.name, own / run.places.root.name, symlinks=True)
+        settings = {**settings_of(run, own), "WORKERS": str(of)}
+        return started.enter_context(running(name, ["-m", "serving"], settings, var / f"{name}.txt"))
+
     with ExitStack() as started:
-        made = []
-        for name, of in (("one", 1), ("several", workers)):
-            own = var / name
-            shutil.copytree(var / run.places.root.name, own / run.places.root.name, symlinks=True)
-            settings = {**settings_of(run, own), "WORKERS": str(of)}
-            made.append(
-                started.enter_context(running(name, ["-m", "serving"], settings, var / f"{name}.txt"))
-            )
-        yield made[0], made[1]
+        together, strangers = server("several", workers), [server("apart-0", 1)]
+        for place in range(1, workers):
+            with _on(cores_of(Worker(place, workers), usable_cores()).home):
+                strangers.append(server(f"apart-{place}", 1))
+        yield together, strangers
 
 
-def _balanced(server: Server, workers: int, people: Sequence[int], opened: ExitStack) -> list[Patient]:
-    """AT_ONCE clients, as many of each process; one that was taken by a process that has enough is closed."""
+@contextmanager
+def _on(cores: Collection[int]) -> Iterator[None]:
+    """Whoever is started meanwhile stays on these cores."""
+    before = usable_cores()
+    stay_on(cores)
+    try:
+        yield
+    finally:
+        stay_on(before)
+
+
+def _computed_s(servers: Sequence[Server]) -> float:
+    """What they have computed so far."""
+    return sum(family_cpu_seconds(each.pid) for each in servers)
+
+
+def _balanced(
+    server: Server, workers: int, per_process: int, people: Sequence[int], opened: ExitStack
+) -> list[Patient]:
+    """So many clients of each process; one that was taken by a process that has enough is closed."""
     held: list[list[Patient]] = [[] for _ in range(workers)]
     for person in itertools.cycle(people):
         client = Patient(server.port)
         slate, _ = client.timed_post("/v1/feed", {"user_id": person, "limit": 1})
         mine = held[slate["request_id"] % workers]
-        if len(mine) == AT_ONCE // workers:
+        if len(mine) == per_process:
             client.close()
             continue
         mine.append(opened.enter_context(client))
-        if sum(map(len, held)) == AT_ONCE:
+        if sum(map(len, held)) == per_process * workers:
             break
     return [client for each in held for client in each]
 

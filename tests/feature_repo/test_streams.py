@@ -168,6 +168,19 @@ def test_what_a_fork_learns_of_a_video_the_other_has_yet_to_learn(tmp_path: Path
         assert each.value(creators, [5], at(hours=3)).values[0, shown] == 1
 
 
+@pytest.mark.parametrize("view", STATS, ids=lambda view: view.name)
+def test_kinds_that_came_together_leave_the_newest_as_the_last(
+    tmp_path: Path, story: Story, view: View
+) -> None:
+    """An older step of the store is known to lack something however the events were handed over."""
+    keys = np.arange(14) if len(view.keys) == 1 else _pairs()
+    each, together = (a_stream(story, tmp_path / str(batch), batch) for batch in (1, 10_000))
+
+    for since_us in range(CUT, END + HOUR_US, HOUR_US):
+        asked = (view, keys, np.full(len(keys), since_us))
+        assert together.knows_more(*asked).tolist() == each.knows_more(*asked).tolist()
+
+
 def everything_told(stream: FeatureStream, now_us: int) -> list[object]:
     """Of a fork: every value, since and until when, and what changed."""
     asked = {view: np.arange(14) if len(view.keys) == 1 else _pairs() for view in STATS}

@@ -143,7 +143,7 @@ def test_stage_means_are_of_the_requests_between_two_readings() -> None:
 def test_a_turn_of_several_clients_counts_what_was_answered_and_who_answered(server: Server) -> None:
     turns = Turns()
 
-    turns.take(server, 2, range(1, 31))
+    turns.take([server], 2, range(1, 31))
 
     assert turns.answered == [60]
     assert sorted(turns.places) == [0] * 15 + [1] * 15  # this server says the person's number

@@ -138,7 +138,7 @@ def test_an_event_that_could_not_be_synced_is_refused_and_sent_again_a_repeated_
     unsynced(False)
 
     assert live.acknowledge(event) == (0, 1)
-    assert live.state.query(3, 1, live.clock()).history.tolist().count(30) == 1
+    assert live.query(3).history.tolist().count(30) == 1
     assert live.meters.figures()["events"] == {"stored": 0, "repeated": 1, "refused": 0, "unstored": 1}
 
 
@@ -160,7 +160,7 @@ def test_nobody_waits_for_the_run_while_an_event_is_brought_to_the_disk(live: Li
         def reach(self, sync: Callable[[], None]) -> None:
             with (places.server / "knowing.lock").open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            known.append(30 in live.state.query(3, 1, live.clock()).history)
+            known.append(30 in live.query(3).history)
             super().reach(sync)
 
     live._journal._syncs = Watched()

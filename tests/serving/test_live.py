@@ -52,7 +52,7 @@ def test_an_acknowledged_event_survives_a_restart(places: Places, live: Live) ->
 
 def test_after_the_log_absorbed_the_journal_a_restart_remembers_the_same(places: Places, live: Live) -> None:
     live.acknowledge([watch(live, 3, 30), watch(live, 3, 31)])
-    running = live.state.query(3, 1, live.clock())
+    running = live.query(3)
     live.close()
     Journal(places.journal).drain_into(EventLog(places.log))
 
@@ -68,7 +68,7 @@ def test_a_repeated_event_is_stored_and_remembered_once(live: Live) -> None:
     first, again = live.acknowledge([event]), live.acknowledge([event])
 
     assert (first, again) == ((1, 0), (0, 1))
-    assert live.state.query(3, 1, live.clock()).history.tolist().count(30) == 1
+    assert live.query(3).history.tolist().count(30) == 1
 
 
 def test_a_conflicting_event_leaves_its_whole_batch_out(live: Live) -> None:
@@ -77,12 +77,12 @@ def test_a_conflicting_event_leaves_its_whole_batch_out(live: Live) -> None:
 
     with pytest.raises(ConflictingEvent):
         live.acknowledge([watch(live, 3, 31), {**event, "watched_ms": 1}])
-    assert 31 not in live.state.query(3, 1, live.clock()).seen
+    assert 31 not in live.query(3).seen
 
 
 def test_an_event_of_a_person_never_seen_is_accepted(live: Live) -> None:
     assert live.acknowledge([watch(live, 12_345, 30)]).stored == 1
-    assert live.state.knows(12_345)
+    assert live.query(12_345).seen.tolist() == [30]
 
 
 @pytest.mark.parametrize(("ahead_us", "accepted"), [(FUTURE_US, True), (FUTURE_US + 1, False)])

@@ -110,7 +110,9 @@ def of_video(mirror: VideoMirror, video_id: int, name: str) -> float:
 
 
 def everybodys(live: Live, now_us: int) -> list[tuple[list[float], list[list[float]]]]:
-    """What people would be served at a moment."""
+    """What people would be served at a moment, if all of them asked."""
+    for user in range(25):
+        live.query(user)
     read = [live.champion.now.world.users.read(user, TOPICS, now_us) for user in range(25)]
     return [(np.nan_to_num(list(person.values())).tolist(), topics.tolist()) for person, topics in read]
 

@@ -16,6 +16,8 @@ from serving import registry, registry_rows
 from serving.releases import DamagedRelease, read_release
 from tests.serving.builders import released
 
+Aliased = Callable[[Places, str], tuple[int, Path] | None]
+
 
 def test_there_is_no_champion_before_the_first(tmp_path: Path) -> None:
     assert registry.champion(Places(tmp_path)) is None
@@ -30,6 +32,64 @@ def test_the_alias_read_from_the_table_is_the_one_mlflow_tells(places: Places) -
 
         assert found is not None
         assert found[0] == int(told.version) == version
+
+
+def test_an_alias_that_is_looked_at_says_what_is_told_whoever_moves_it(places: Places) -> None:
+    alias, mlflow = registry.Alias(places, registry.CHAMPION), registry.client(places)
+
+    for move in (
+        lambda: registry.set_champion(places, 2),
+        lambda: mlflow.set_registered_model_alias(registry.MODEL, registry.CHAMPION, "1"),
+        lambda: mlflow.delete_registered_model_alias(registry.MODEL, registry.CHAMPION),
+    ):
+        assert alias.now() == registry.champion(places)
+        move()
+        assert alias.now() == registry.champion(places)
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The aliases that were looked for in the database."""
+    asked: list[str] = []
+
+    def aliased(places: Places, name: str, of: Aliased = registry.aliased) -> tuple[int, Path] | None:
+        asked.append(name)
+        return of(places, name)
+
+    monkeypatch.setattr(registry, "aliased", aliased)
+    return asked
+
+
+def test_the_database_is_opened_again_only_if_it_was_written(places: Places, opened: list[str]) -> None:
+    alias = registry.Alias(places, "challenger")
+    for _ in range(3):
+        alias.now()
+    assert len(opened) == 1
+
+    registry.tag(places, 1, {"gates": "hold"})
+    for _ in range(3):
+        alias.now()
+    assert len(opened) == 2
+
+
+def test_beside_somebody_who_writes_the_database_is_opened_every_time(
+    places: Places, opened: list[str]
+) -> None:
+    """Or wrote and died: then what lies there may be half a change."""
+    alias = registry.Alias(places, "challenger")
+    alias.now()
+    (places.registry / "mlflow.db-journal").touch()
+    for _ in range(3):
+        alias.now()
+
+    assert len(opened) == 4
+
+
+def test_a_database_that_is_gone_is_noticed(places: Places) -> None:
+    alias, database = registry.Alias(places, registry.CHAMPION), places.registry / "mlflow.db"
+    before = alias.now()
+    database.unlink()
+    assert (before is not None, alias.now()) == (True, None)
 
 
 def test_a_moved_run_still_finds_its_releases(places: Places, tmp_path: Path) -> None:
