@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labs.bench.clients import Client
+from labs.bench.quiet_cores import Core, staying_on
+from serving.cores import usable_cores
 
 TURN = 40
 """People per turn of an arm that everybody asks."""
@@ -29,6 +31,8 @@ class Timings:
     feeds: dict[int, float] = field(default_factory=dict)
     events: list[float] = field(default_factory=list)
     requests: list[int] = field(default_factory=list)
+    work_ms: list[tuple[float, float]] = field(default_factory=list)
+    """Of each feed, what the same work took on its core before and after; empty where nobody looked."""
     seconds: float = 0.0
     """How long its turns took; what it answered over this is its throughput."""
 
@@ -44,6 +48,8 @@ class Arm:
 
     port: int
     every: int = 1
+    core: Core | None = None
+    """Looked at before and after every feed, where people ask one at a time."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +65,12 @@ def drive(arms: Sequence[Arm], people: Sequence[int], how: Drive) -> list[Timing
     """All arms in turns, warmed up by people nobody counts; one Timings per arm."""
     told = [Timings() for _ in arms]
     with ExitStack() as opened:
+        opened.enter_context(staying_on(usable_cores()))  # whoever looks at a core goes there
         clients = [[opened.enter_context(Client(arm.port)) for _ in range(how.at_once)] for arm in arms]
         for first in range(0, len(people), TURN):
             turn = people[first : first + TURN]
             for arm, mine, timings in zip(arms, clients, told, strict=True):
-                take_turn(mine, turn[:: arm.every], timings)
+                take_turn(mine, turn[:: arm.every], timings, arm.core if how.at_once == 1 else None)
             if time.monotonic() > how.deadline_s:
                 break
     return told
@@ -73,14 +80,16 @@ def warm_up(port: int, people: Sequence[int]) -> None:
     """First requests pay for imports, pages and caches; they are asked and forgotten."""
     with Client(port) as client:
         for person in people:
-            _serve_one(client, person, Timings())
+            _serve_one(client, person, Timings(), None)
 
 
-def take_turn(clients: Sequence[Client], people: Sequence[int], into: Timings) -> None:
-    """These people, shared out among the clients, all of whom ask at once."""
+def take_turn(
+    clients: Sequence[Client], people: Sequence[int], into: Timings, core: Core | None = None
+) -> None:
+    """These people, shared out among the clients, all of whom ask at once; one alone may look at a core."""
     began = time.perf_counter()
     if len(clients) == 1:
-        _serve_all(clients[0], people, into)
+        _serve_all(clients[0], people, into, core)
     else:
         with ThreadPoolExecutor(len(clients)) as pool:
             shares = [people[place :: len(clients)] for place in range(len(clients))]
@@ -88,14 +97,17 @@ def take_turn(clients: Sequence[Client], people: Sequence[int], into: Timings) -
     into.seconds += time.perf_counter() - began
 
 
-def _serve_all(client: Client, people: Sequence[int], into: Timings) -> None:
+def _serve_all(client: Client, people: Sequence[int], into: Timings, core: Core | None = None) -> None:
     for person in people:
-        _serve_one(client, person, into)
+        _serve_one(client, person, into, core)
 
 
-def _serve_one(client: Client, person: int, into: Timings) -> None:
+def _serve_one(client: Client, person: int, into: Timings, core: Core | None) -> None:
     """A feed, then what became of its first items. Appending to a dict or list is atomic."""
+    before_ms = core.work_ms() if core else None
     slate, feed_ms = client.timed_post("/v1/feed", {"user_id": person, "limit": 10})
+    if core and before_ms is not None:
+        into.work_ms.append((before_ms, core.work_ms()))
     into.feeds[person] = feed_ms
     into.requests.append(slate["request_id"])
     if slate["items"]:

@@ -33,6 +33,16 @@ def latency(samples_ms: Sequence[float]) -> Latency:
     return Latency(p50, p90, p99, len(samples_ms))
 
 
+def quantile_at(quantile: float, samples_ms: Sequence[float], rng: np.random.Generator) -> Interval:
+    """One quantile of these samples with its interval; NaN when there are none."""
+    samples = np.array(samples_ms, np.float64)
+    if not len(samples):
+        return Interval(np.nan, np.nan, np.nan, 0)
+    picks = rng.integers(0, len(samples), (RESAMPLES, len(samples)))
+    found = np.quantile(samples[picks], quantile, axis=1)
+    return Interval(float(np.quantile(samples, quantile)), *percentiles(found), len(samples))
+
+
 def ratio_at_p50(slow_ms: Sequence[float], fast_ms: Sequence[float], rng: np.random.Generator) -> Interval:
     """How many times faster at the median; i-th samples are of the same person and are resampled together."""
     return ratio_at(0.5, slow_ms, fast_ms, rng)

@@ -12,7 +12,7 @@ import itertools
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,8 +26,9 @@ from evaluation.intervals import Interval, bootstrap_of
 from feature_repo.places import Run
 from labs.bench.clients import Client, whole
 from labs.bench.drives import Timings, take_turn, warm_up
+from labs.bench.quiet_cores import staying_on
 from labs.bench.servers import POLL_S, NeverReady, Server, family_cpu_seconds, running, settings_of
-from serving.cores import cores_of, stay_on, usable_cores
+from serving.cores import cores_of, usable_cores
 from serving.workers import Worker
 
 AT_ONCE = 8
@@ -154,20 +155,9 @@ def _all(run: Run, var: Path, workers: int) -> Iterator[tuple[Server, list[Serve
     with ExitStack() as started:
         together, strangers = server("several", workers), [server("apart-0", 1)]
         for place in range(1, workers):
-            with _on(cores_of(Worker(place, workers), usable_cores()).home):
+            with staying_on(cores_of(Worker(place, workers), usable_cores()).home):
                 strangers.append(server(f"apart-{place}", 1))
         yield together, strangers
-
-
-@contextmanager
-def _on(cores: Collection[int]) -> Iterator[None]:
-    """Whoever is started meanwhile stays on these cores."""
-    before = usable_cores()
-    stay_on(cores)
-    try:
-        yield
-    finally:
-        stay_on(before)
 
 
 def _computed_s(servers: Sequence[Server]) -> float:

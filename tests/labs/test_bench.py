@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labs.bench.bench_serving import stage_means, stages_of
+from labs.bench.bench_serving import Measured, stage_means, stages_of
 from labs.bench.clients import Client, Refused
-from labs.bench.drives import Arm, Drive, drive, watched
-from labs.bench.latencies import latency, ratio_at_p50
+from labs.bench.drives import Arm, Drive, Timings, drive, watched
+from labs.bench.latencies import latency, quantile_at, ratio_at_p50
+from labs.bench.quiet_cores import Core
 from labs.bench.servers import NeverReady, Server, running
 from labs.bench.worker_scaling import Turns, times_more
+from serving.cores import usable_cores
 
 FAKE = """
 import json, os
@@ -134,10 +136,41 @@ def test_the_ratio_at_the_median_is_the_ratio_of_the_medians() -> None:
     assert latency(slow).p50_ms == pytest.approx(20.0)
 
 
+def test_a_quantile_lies_in_its_interval_and_of_nothing_is_unknown() -> None:
+    found = quantile_at(
+        0.99, np.random.default_rng(3).gamma(9.0, 0.5, 500).tolist(), np.random.default_rng(0)
+    )
+
+    assert found.low < found.value < found.high
+    assert np.isnan(quantile_at(0.99, [], np.random.default_rng(0)).value)
+
+
+def test_what_ours_took_is_told_apart_by_whether_its_core_was_quiet() -> None:
+    feeds = {person: 4.0 if person % 4 else 7.0 for person in range(100)}
+    work = [(0.2, 0.2) if person % 4 else (0.2, 0.33) for person in feeds]
+    told = Measured(Timings(feeds, work_ms=work), Timings(feeds), Timings()).figures(np.random.default_rng(0))
+
+    assert (told["ours_quiet"]["requests"], told["ours_quiet"]["p99_ms"]) == (75, 4.0)
+    assert (told["ours_beside_a_neighbour"]["requests"], told["ours_beside_a_neighbour"]["p50_ms"]) == (
+        25,
+        7.0,
+    )
+
+
 def test_stage_means_are_of_the_requests_between_two_readings() -> None:
     text = 'fourplanes_stage_ms_sum{stage="find"} 10.0\nfourplanes_stage_ms_count{stage="find"} 4.0\n'
 
     assert stage_means({"find": (4.0, 2.0)}, stages_of(text)) == {"find": pytest.approx(3.0)}
+
+
+def test_a_core_is_looked_at_before_and_after_each_feed_of_one_at_a_time(server: Server) -> None:
+    core = Core.of(usable_cores(), usable_cores())
+    arms, soon = [Arm(server.port, core=core), Arm(server.port)], time.monotonic() + 30
+
+    (looked, plain), (crowd, _) = (drive(arms, range(1, 41), Drive(n, soon)) for n in (1, 4))
+
+    assert [len(each.work_ms) for each in (looked, plain, crowd)] == [40, 0, 0]
+    assert all(before > 0 and after > 0 for before, after in looked.work_ms)
 
 
 def test_a_turn_of_several_clients_counts_what_was_answered_and_who_answered(server: Server) -> None:
