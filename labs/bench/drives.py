@@ -70,7 +70,7 @@ def drive(arms: Sequence[Arm], people: Sequence[int], how: Drive) -> list[Timing
         for first in range(0, len(people), TURN):
             turn = people[first : first + TURN]
             for arm, mine, timings in zip(arms, clients, told, strict=True):
-                take_turn(mine, turn[:: arm.every], timings, arm.core if how.at_once == 1 else None)
+                take_turn(mine, turn[:: arm.every], timings, arm.core)
             if time.monotonic() > how.deadline_s:
                 break
     return told

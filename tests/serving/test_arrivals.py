@@ -67,6 +67,17 @@ def test_a_row_concerns_whom_it_is_about_until_it_is_taken(journal: Journal) -> 
     assert not arrivals.concern(3)
 
 
+def test_the_latest_moment_stays_known_when_an_earlier_one_arrives_after_it(
+    journal: Journal, other: Journal
+) -> None:
+    arrivals = Arrivals(journal)
+    for video in (40, 30):
+        other.append([a_told(3, video)])
+        arrivals.hear()
+
+    assert arrivals.last_us == NOW_US + 40
+
+
 def test_what_names_nobody_concerns_everybody(journal: Journal) -> None:
     journal.append([{"kind": "uploaded", **uploads()[0], "event_id": "up-new", "video_id": 1_000}])
 
@@ -88,6 +99,21 @@ def test_our_moments_follow_those_of_others_that_wait(places: Places, live: Live
     Journal(places.journal).append([a_told(3, 30, known_time_us=NOW_US + 10**12)])
 
     assert live.query(4).now_us > NOW_US + 10**12
+
+
+def test_what_we_are_told_is_known_after_what_others_told(live: Live, other: Journal) -> None:
+    other.append([a_told(3, 30, known_time_us=NOW_US + 10**12)])
+    live.acknowledge([a_watch(4, 31, live.clock())])
+
+    told = [entry.event for entry in other.events() if entry.event["user_id"] == 4]
+    assert [event["known_time_us"] for event in told] == [NOW_US + 10**12 + 1]
+
+
+def test_many_rows_of_others_are_taken_in_whoever_asks(live: Live, other: Journal) -> None:
+    other.append([a_told(3, 30, event_id=f"w{number}") for number in range(MANY)])
+    live.query(4)
+
+    assert 30 in live.state.query(3, 1, NOW_US).seen
 
 
 def test_many_rows_are_taken_in_though_nobody_asks(live: Live) -> None:

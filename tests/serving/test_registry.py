@@ -85,6 +85,37 @@ def test_beside_somebody_who_writes_the_database_is_opened_every_time(
     assert len(opened) == 4
 
 
+def test_a_move_in_the_very_moment_of_a_look_is_seen_by_the_next(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alias, read = registry.Alias(places, registry.CHAMPION), registry.aliased
+
+    def moved_meanwhile(places: Places, name: str) -> tuple[int, Path] | None:
+        found = read(places, name)
+        monkeypatch.setattr(registry, "aliased", read)
+        registry.set_champion(places, 2)
+        return found
+
+    monkeypatch.setattr(registry, "aliased", moved_meanwhile)
+    looks = [alias.now(), alias.now()]
+    assert [found and found[0] for found in looks] == [1, 2]
+
+
+def test_another_database_in_its_place_is_noticed_though_as_much_was_written_to_it(
+    places: Places, tmp_path: Path
+) -> None:
+    database, other = places.registry / "mlflow.db", tmp_path / "other.db"
+    shutil.copy(database, other)
+    for path, version in ((database, 1), (other, 2)):
+        registry_rows.write(path, [registry_rows.alias("challenger", version)])
+    alias = registry.Alias(places, "challenger")
+    before = alias.now()
+    shutil.move(other, database)
+
+    looks = [before, alias.now()]
+    assert [found and found[0] for found in looks] == [1, 2]
+
+
 def test_a_database_that_is_gone_is_noticed(places: Places) -> None:
     alias, database = registry.Alias(places, registry.CHAMPION), places.registry / "mlflow.db"
     before = alias.now()
