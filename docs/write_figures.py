@@ -217,19 +217,19 @@ def bench_conditions(found: Figures) -> str:
 
 
 def on_a_quiet_core(found: Figures) -> str:
-    """What the bars are of; a rented core is half of one whenever a neighbour computes."""
+    """What the bars are of."""
     alone = found["one_at_a_time"]
     p50, p99 = (interval(alone[name], 1) for name in ("quiet_p50_ms", "quiet_p99_ms"))
     return (
         f"The same work, timed on our core before and after each request, was at its best both times for "
-        f"{alone['ours_quiet']['requests']:,} of them: median {p50} ms, p99 {p99} ms. The core was shared "
-        "with a neighbour of this rented machine for the others."
+        f"{alone['ours_quiet']['requests']:,} of them: median {p50} ms, p99 {p99} ms. Before or after the "
+        "others it took longer, as it does beside a neighbour on a rented core."
     )
 
 
 CALLED = {
     "ours_quiet": "ours, core quiet before and after",
-    "ours_beside_a_neighbour": "ours, core shared with a neighbour",
+    "ours_beside_a_neighbour": "ours, core not quiet",
 }
 """Arms whose name is no word."""
 
