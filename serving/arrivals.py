@@ -1,8 +1,8 @@
 """What arrived in the journal since the log ended: read on at once, taken in when somebody needs it.
 
-Taking in many rows together costs little more than taking in one. Nobody's slate depends on what others did
-but through the videos' features, and those are renewed together; so a row waits until whom it is about asks,
-until many wait, or until features are written.
+Taking in many rows together costs far less than one after the other. Nobody's slate depends on what others
+did but through the videos' features, and those are renewed together; so a row waits until whom it is about
+asks, until many wait, or until features are written.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from feature_repo.journal import Journal
 Row = Mapping[str, Any]
 
 MANY = 32
-"""Rows that wait are taken in: some eight slates and what became of them, in about a millisecond."""
+"""So many rows wait no longer: some eight slates and what became of them."""
 EVERYBODY = -1
 """Whom a row is about that names nobody."""
 

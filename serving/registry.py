@@ -143,7 +143,7 @@ class Alias:
 
     def __init__(self, places: Places, name: str) -> None:
         self._places, self._name = places, name
-        self._stamp: bytes | None = None
+        self._stamp: registry_rows.Stamp | None = None
         self._found: tuple[int, Path] | None = None
 
     def now(self) -> tuple[int, Path] | None:

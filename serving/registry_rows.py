@@ -32,6 +32,7 @@ SET_ALIAS = "INSERT OR REPLACE INTO registered_model_aliases (name, alias, versi
 SET_TAG = "INSERT OR REPLACE INTO model_version_tags (name, version, key, value) VALUES (?, ?, ?, ?)"
 
 HEAD_BYTES = 100
+"""Of a SQLite file before its first page: the change counter is among them."""
 BEING_WRITTEN = ("-journal", "-wal")
 """Beside a database that is being written, or whose writer died; a log may hold what the counter does not
 tell.
@@ -39,6 +40,8 @@ tell.
 
 Statement = tuple[str, tuple[object, ...]]
 """SQL and its arguments."""
+Stamp = tuple[int, bytes]
+"""Which file a database is, and its head."""
 
 
 def alias(name: str, version: int) -> Statement:
@@ -68,7 +71,7 @@ def rows(database: Path, sql: str, arguments: tuple[object, ...]) -> list[tuple[
         raise
 
 
-def stamp(database: Path) -> bytes | None:
+def stamp(database: Path) -> Stamp | None:
     """What every committed write changes (sqlite.org/fileformat2.html, 1.3.7): the file's change counter, and
     which file it is. None where that cannot be relied on: nothing is there, or somebody is writing.
     """
@@ -77,7 +80,7 @@ def stamp(database: Path) -> bytes | None:
     try:
         with database.open("rb") as file:
             head = file.read(HEAD_BYTES)
-            return head + str(os.fstat(file.fileno()).st_ino).encode() if len(head) == HEAD_BYTES else None
+            return (os.fstat(file.fileno()).st_ino, head) if len(head) == HEAD_BYTES else None
     except FileNotFoundError:
         return None
 

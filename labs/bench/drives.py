@@ -104,9 +104,9 @@ def _serve_all(client: Client, people: Sequence[int], into: Timings, core: Core 
 
 def _serve_one(client: Client, person: int, into: Timings, core: Core | None) -> None:
     """A feed, then what became of its first items. Appending to a dict or list is atomic."""
-    before_ms = core.work_ms() if core else None
+    before_ms = core.work_ms() if core else 0.0
     slate, feed_ms = client.timed_post("/v1/feed", {"user_id": person, "limit": 10})
-    if core and before_ms is not None:
+    if core:
         into.work_ms.append((before_ms, core.work_ms()))
     into.feeds[person] = feed_ms
     into.requests.append(slate["request_id"])

@@ -20,11 +20,11 @@ from serving.cores import stay_on, usable_cores
 Mask = npt.NDArray[np.bool_]
 
 STEPS = 1_500
-"""Of the work: a fifth of a millisecond."""
+"""Of the work: long enough to tell a core's two speeds apart, and short beside a slate."""
 BEST = 0.02
 """The share of looks that are the core at its best: fewer would be the clock's luck."""
 NOISE = 1.2
-"""At most so many times its best is quiet. Beside a neighbour it is 1.4 to 1.7 times."""
+"""At most so many times its best is quiet; beside a neighbour it is half as much again."""
 
 
 @dataclass(frozen=True)

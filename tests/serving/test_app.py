@@ -292,6 +292,14 @@ def test_metrics_tell_routes_stages_and_the_release(client: TestClient) -> None:
     assert "fourplanes_mirror_age_seconds" in page
 
 
+def test_metrics_tell_how_many_rows_the_journal_has(client: TestClient) -> None:
+    """A slate is one row, and so is each event."""
+    ok(feed(client))
+    ok(client.post("/v1/events", json=a_batch(a_watch(3, 30, NOW_US), a_watch(3, 31, NOW_US))))
+
+    assert "fourplanes_journal_events 3.0" in client.get("/metrics").text
+
+
 def test_the_page_needs_nothing_from_elsewhere(client: TestClient) -> None:
     page = client.get("/docs").text
 
