@@ -6,7 +6,7 @@ from docs.quoted import LAPTOP, Figures, interval, number, report, table
 
 CALLED = {
     "ours_quiet": "ours, core quiet before and after",
-    "ours_beside_a_neighbour": "ours, core not quiet",
+    "ours_not_quiet": "ours, core not quiet",
 }
 """Arms whose name is no word."""
 
@@ -17,7 +17,7 @@ def bench_serving(figures: Figures) -> str:
     rows = [
         _latency_row(found, arm, way)
         for way in ("one_at_a_time", "four_at_a_time")
-        for arm in ("ours", "ours_quiet", "ours_beside_a_neighbour", "naive", "floor")
+        for arm in ("ours", "ours_quiet", "ours_not_quiet", "naive", "floor")
         if arm in found[way]
     ]
     arms = table(("server", "p50 ms", "p90 ms", "p99 ms", "requests"), rows)
@@ -29,16 +29,16 @@ def bench_serving(figures: Figures) -> str:
 
 def _workers(found: Figures) -> str:
     """What a second process adds, and which cores there were for it."""
-    one, several, cores = found["one"], found["several"], "server_cores"
+    several, rate, cores = found["several"], "requests_per_second", "server_cores"
     allowed = interval(found["times_more_apart"], 2)
     share = interval(found["share_of_apart"], 2)
-    alone, together = (number(arm["requests_per_second"], 0) for arm in (one, several))
+    alone = " and ".join(number(arm[rate], 0) for arm in found["alone"])
     return (
-        f"{found['at_once']} clients at once: one process {alone} requests/s, {found['workers']} processes "
-        f"{together}, {interval(found['times_more'], 2)} times as many. Of {found['cores']} cores one "
-        f"process computed on {number(one[cores], 2)}, {found['workers']} on {number(several[cores], 2)}, "
-        f"and the clients on {number(several['client_cores'], 2)}. As many servers that share nothing, in "
-        f"turns with these, answered {allowed} times as many as one: that is what the machine allows, and "
+        f"{found['at_once']} clients at once: one process {alone} requests/s (alone, on each of the cores), "
+        f"{found['workers']} processes {number(several[rate], 0)}, {interval(found['times_more'], 2)} times "
+        f"as many as the mean of these. Of {found['cores']} cores they computed on "
+        f"{number(several[cores], 2)}, and the clients on {number(several['client_cores'], 2)}. As many "
+        f"servers that share nothing answered {allowed} times as many: that is what the machine allows, and "
         f"processes that share one history reach {share} of it."
     )
 

@@ -26,7 +26,7 @@ import polars as pl
 from feature_repo.events import KINDS
 from feature_repo.log import EventLog
 from feature_repo.schemas import key_of, refuse_bad_event
-from feature_repo.slates import Slate, events_of
+from feature_repo.slates import Slate, events_of, heard
 from feature_repo.syncs import SharedSync
 
 Event = Mapping[str, Any]
@@ -151,15 +151,12 @@ class Journal:
 
     def events(self, after: int = 0) -> list[Journaled]:
         """Everything stored with a number above `after`, in order of arrival."""
-        return [Journaled(number, event) for number, row in self.rows(after) for event in events_of(row)]
+        found = ((number, orjson.loads(body)) for number, body in self._bodies(after))
+        return [Journaled(number, event) for number, row in found for event in events_of(row)]
 
     def rows(self, after: int = 0) -> list[Journaled]:
-        """The same, with each slate as the one row it is."""
-        with self._lock:
-            found = self._connection.execute(
-                "select number, body from events where number > ? order by number", (after,)
-            ).fetchall()
-        return [Journaled(number, orjson.loads(body)) for number, body in found]
+        """The same as a server hears it: each slate as the one row it is, without its features."""
+        return [Journaled(number, heard(body)) for number, body in self._bodies(after)]
 
     def drained(self) -> int:
         """The number of the last event the log has absorbed; 0 before the first drain."""
@@ -186,6 +183,12 @@ class Journal:
     def close(self) -> None:
         self._closed()
         self._connection.close()
+
+    def _bodies(self, after: int) -> list[tuple[int, str]]:
+        with self._lock:
+            return self._connection.execute(
+                "select number, body from events where number > ? order by number", (after,)
+            ).fetchall()
 
     def _bring_to_disk(self) -> None:
         """See `sync`. After a failure the system may have forgotten what it could not write, and call the

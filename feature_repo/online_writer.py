@@ -69,6 +69,10 @@ class OnlineWriter:
         if tables := tables_of(events):
             self.stream.update(tables)
 
+    def pass_over(self, upto_us: int) -> None:
+        """Somebody who knows the same brought the store to this moment: what changed before is not due."""
+        self.stream.pass_over(upto_us)
+
     def changes(self, now_us: int) -> Changes:
         """What changed since this was last asked, by events or by windows moving on, and what the store did
         not take.

@@ -32,6 +32,8 @@ SHARED = (
 )
 """What a `served` event has of its `requested` one."""
 OF_ITEMS = ("video_id", "propensity", "explored", "source", "features")
+_IS_SLATE, _FEATURES = f'"kind":"{SLATE}"', ',"features":'
+"""As `Slate.body` writes them. No text looks like a key: its quotes are escaped."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,18 @@ class Slate:
         }
         refuse_bad_event(self.requested)
         refuse_bad_columns("served", told)
-        # As doubles: whoever reads JSON numbers as such finds every float32 again.
+        # As doubles: whoever reads JSON numbers as such finds every float32 again. Last: see `heard`.
         features = None if self.features is None else self.features.astype(np.float64, order="C")
         row = {**self.requested, "kind": SLATE, **told, "features": features}
         return orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def heard(body: str) -> dict[str, Any]:
+    """A row of the journal from its text but for a slate's features, most of it: only the log needs them."""
+    if _IS_SLATE not in body:
+        return dict(orjson.loads(body))
+    head, cut, _ = body.partition(_FEATURES)
+    return dict(orjson.loads(head + "}" if cut else head))
 
 
 def events_of(row: Event) -> list[dict[str, Any]]:

@@ -153,6 +153,12 @@ class FeatureStream:
             moved = {v.name: np.concatenate([entered, *(left[w] for w in v.windows_us)]) for v in STATS}
             return {view.name: keys_of(self._facts.part.take(moved[view.name]), view) for view in STATS}
 
+    def pass_over(self, upto_us: int) -> None:
+        """`changed` tells no more of what changed before this moment; what we learnt late it does."""
+        with self._lock:
+            self._told += int(np.searchsorted(self._facts.part.known_us[self._told :], upto_us))
+            self._told_us = max(self._told_us, upto_us)
+
     def lay_out(self, much: int = MUCH) -> None:
         """Lay out by key what was added, if it is much. Called by one thread; people are served meanwhile."""
         with self._lock:

@@ -4,7 +4,8 @@ A real server on a scratch copy of the run, on loopback; clients wait for each a
 process holds in RAM (RSS), read every second; growth is from right after the warm-up, the first fifth of the
 time, to the end. The tail is the p99 of feeds in the last third after the warm-up, beside that in the first.
 An answer other than the right one is an error, and so is none; being turned away for a moment (429) is
-counted by itself, and so few clients must hardly ever be.
+counted by itself, and so few clients must hardly ever be. Every core is kept awake: else the tail would say
+how idle the machine was.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from labs.bench.mixes import Sent, Talk
 from labs.bench.plots import Curve, draw
 from labs.bench.servers import NeverReady, end_servers_with_us, running, settings_of
 from labs.bench.verdicts import Verdict, exit_status, show
+from labs.bench.wakefulness import awake
 
 MINUTES, RATE, TALKERS, PEOPLE = 30.0, 25.0, 4, 2_000
 WARM_UP = 0.2
@@ -149,6 +151,7 @@ def soaked(run: Run, seconds: float, rate: float) -> Soak:
     people, samples = people_of(run, PEOPLE), list[Sample]()
     with (
         scratch(run) as var,
+        awake(),
         running("ours", ["-m", "serving"], settings_of(run, var), var / "ours.txt") as server,
     ):
         journal, began_s = Places(var / run.places.root.name).journal, time.monotonic()

@@ -34,7 +34,7 @@ from serving.clocks import SharedClock, WorldClock
 from serving.completions import RefusedEvent, completed
 from serving.compose import World, world_at
 from serving.explanations import Explanations, Origin
-from serving.locks import RunLock
+from serving.locks import Mark, RunLock
 from serving.meters import Meters
 from serving.records import slate_of
 from serving.refusals import UNDURABLE, NotDurable
@@ -84,6 +84,9 @@ class Live:
         """Taken before `_knowing`, while videos' features are written and read again: no other server's
         moment comes between.
         """
+        self._written = Mark(places.server / "written")
+        self._wrote_us = 0
+        """To which moment a server brought the whole store last, and we did; for who holds `_writing`."""
         self._last_us = self._last_request = 0
         self._arrivals = Arrivals(self._journal)
         self.clock = clock_from(end_of(log, self._arrivals.waiting))
@@ -135,10 +138,15 @@ class Live:
         with self._knowing:
             self._hear()
             now_us = self._moment()
+            if 0 < self._wrote_us < (others_us := self._written.read()):
+                self.features.pass_over(others_us)
             if log is not None:
                 self.features.catch_up(log, now_us)
             changes = self.features.changes(now_us)
         self.features.write(changes)
+        if not self.features.is_behind:
+            self._wrote_us = now_us
+            self._written.leave(now_us)
         return now_us
 
     def feed(self, user_id: int, limit: int = 10, surface: int = 0, explore: bool = True) -> Answer:
@@ -256,6 +264,7 @@ class Live:
         self._journal.close()
         self._knowing.close()
         self._writing.close()
+        self._written.close()
         self.clock.close()
         self.features.tables.close()
 

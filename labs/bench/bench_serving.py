@@ -41,7 +41,7 @@ from serving.workers import ONLY
 
 SHARED = ("log", "features", "work", "registry")
 """Parts of a run both servers only read."""
-ARMS = ("ours", "ours_quiet", "ours_beside_a_neighbour", "naive", "floor", "events_ours", "events_naive")
+ARMS = ("ours", "ours_quiet", "ours_not_quiet", "naive", "floor", "events_ours", "events_naive")
 WARM_UP = 15
 EXPLAINED = 50
 COMPARED = 20
@@ -85,7 +85,7 @@ class Measured:
         found = feeds[quiet].tolist()
         return {
             "ours_quiet": latency(found).figures(),
-            "ours_beside_a_neighbour": latency(feeds[~quiet].tolist()).figures(),
+            "ours_not_quiet": latency(feeds[~quiet].tolist()).figures(),
             "quiet_p50_ms": quantile_at(0.5, found, rng).as_figure(),
             "quiet_p99_ms": quantile_at(0.99, found, rng).as_figure(),
         }
@@ -267,7 +267,7 @@ def parser(scale: str) -> argparse.ArgumentParser:
     made.add_argument(
         "--scaling-people",
         type=int,
-        default=PEOPLE[scale] // 6,
+        default=PEOPLE[scale] // 2,
         help="how many of them ask one process and two in turns (default %(default)s)",
     )
     made.add_argument(

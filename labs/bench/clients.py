@@ -44,17 +44,28 @@ def as_sent(method: str, path: str, payload: bytes | None = None) -> bytes:
 
 
 class _Reply:
-    """What the parser tells of one answer."""
+    """One answer, piece by piece."""
 
     def __init__(self) -> None:
-        self.parts: list[bytes] = []
-        self.is_whole = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._parts: list[bytes] = []
+        self.is_whole = self.stays = False
+        """Whether it is all there, and more may be asked over this connection."""
+
+    def take(self, piece: bytes) -> None:
+        if not piece:
+            raise ConnectionResetError("the server closed the connection before its answer was whole.")
+        self._parser.feed_data(piece)
+
+    def answered(self, ms: float) -> Answered:
+        return Answered(self._parser.get_status_code(), b"".join(self._parts), ms)
 
     def on_body(self, part: bytes) -> None:
-        self.parts.append(part)
+        self._parts.append(part)
 
     def on_message_complete(self) -> None:
         self.is_whole = True
+        self.stays = self._parser.should_keep_alive()  # it has forgotten a moment later
 
 
 class Client:
@@ -63,7 +74,8 @@ class Client:
     def __init__(self, port: int, timeout_s: float = 30.0) -> None:
         self._port, self._timeout_s = port, timeout_s
         self._line: socket.socket | None = None
-        self._used = 0.0
+        self._used = self._began_s = 0.0
+        self._request, self._reply = b"", _Reply()
 
     def __enter__(self) -> Client:
         self._open()
@@ -92,19 +104,46 @@ class Client:
         """What came back, whatever its status; OSError if nothing whole did, and then the next request opens
         another connection.
         """
-        line = self._open()
-        request = as_sent(method, path, payload)
-        began = time.perf_counter()
+        self.send(method, path, payload)
+        while (told := self.receive()) is None:
+            continue
+        return told
+
+    def send(self, method: str, path: str, payload: bytes | None = None) -> None:
+        """Ask, and wait for nothing."""
+        self._request = as_sent(method, path, payload)
+        self.send_again()
+
+    def send_again(self) -> None:
+        """Ask the same once more, once it was answered."""
+        line, self._reply = self._open(), _Reply()
+        self._began_s = time.perf_counter()
         try:
-            line.sendall(request)
-            status, body, stays = _received(line)
+            line.sendall(self._request)
         except BaseException:
             self.close()
             raise
-        ms = (time.perf_counter() - began) * 1e3
-        if not stays:
+
+    def receive(self) -> Answered | None:
+        """The answer once it is whole, None after a piece of it; waits for a piece."""
+        if self._line is None:
+            raise ConnectionError("nothing was asked over this connection.")
+        reply = self._reply
+        try:
+            reply.take(self._line.recv(READ_BYTES))
+        except BaseException:
             self.close()
-        return Answered(status, body, ms)
+            raise
+        if not reply.is_whole:
+            return None
+        ms = (time.perf_counter() - self._began_s) * 1e3
+        if not reply.stays:
+            self.close()
+        return reply.answered(ms)
+
+    def fileno(self) -> int:
+        """Of the connection, for whoever waits for several."""
+        return self._open().fileno()
 
     def _open(self) -> socket.socket:
         """The connection, a new one where there is none or it was idle for too long."""
@@ -116,18 +155,6 @@ class Client:
             self._line = socket.create_connection(("127.0.0.1", self._port), self._timeout_s)
             self._line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._line
-
-
-def _received(line: socket.socket) -> tuple[int, bytes, bool]:
-    """Status and body of one answer, and whether more may be asked over this connection."""
-    reply = _Reply()
-    parser = httptools.HttpResponseParser(reply)
-    while not reply.is_whole:
-        some = line.recv(READ_BYTES)
-        if not some:
-            raise ConnectionResetError("the server closed the connection before its answer was whole.")
-        parser.feed_data(some)
-    return parser.get_status_code(), b"".join(reply.parts), parser.should_keep_alive()
 
 
 def whole(path: str, told: Answered) -> bytes:

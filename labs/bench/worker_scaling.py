@@ -1,9 +1,10 @@
 """How much more two processes answer than one: the same run, the same people, as many clients at once.
 
 All are asked in turns, each on a scratch copy of its own. Every process is given as many connections, as a
-proxy would do: which one took a connection is the kernel's choice, and request ids tell. The clients compute
-on the same cores: where there are two, two processes cannot have both to themselves. How much the machine
-allows is measured beside it, by as many servers that share nothing, a core and a history for each.
+proxy would do: which one took a connection is the kernel's choice, and request ids tell. Beside them are as
+many servers that share nothing, a core and a history for each. All of these at once say how much the machine
+allows: the clients compute on the same cores, and where there are two, two processes cannot have both to
+themselves. One after the other they say what one process answers, on a core as fast as theirs.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ import orjson
 
 from evaluation.intervals import Interval, bootstrap_of
 from feature_repo.places import Run
-from labs.bench.clients import Client, whole
-from labs.bench.drives import Timings, take_turn, warm_up
+from labs.bench.clients import Client
+from labs.bench.crowds import pace_of
+from labs.bench.drives import warm_up
 from labs.bench.quiet_cores import staying_on
 from labs.bench.servers import POLL_S, NeverReady, Server, family_cpu_seconds, running, settings_of
 from serving.cores import cores_of, usable_cores
@@ -33,113 +35,100 @@ from serving.workers import Worker
 
 AT_ONCE = 8
 """Clients, a multiple of the processes."""
-TURN = 80
-"""People per turn."""
+TURN = 240
+"""People per turn, about a second; where there are few, fewer."""
+LEAST_TURNS = 4
 WARM_UP = 15
 """Slates of each process that are not counted."""
 WITHIN_S = 60.0
 OK = 200
-
-TOO_MANY = 429
 Doubles = npt.NDArray[np.float64]
-
-
-class Patient(Client):
-    """One that asks again soon when it is told that there are too many; only answers are counted."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__(port)
-        self.refused = 0
-
-    def timed_post(self, path: str, body: dict[str, Any]) -> tuple[dict[str, Any], float]:
-        told = self.answer("POST", path, orjson.dumps(body))
-        while told.status == TOO_MANY:
-            self.refused += 1
-            time.sleep(POLL_S / 5)
-            told = self.answer("POST", path, orjson.dumps(body))
-        return orjson.loads(whole(path, told)), told.ms
 
 
 @dataclass
 class Turns:
-    """What the turns of one server took."""
+    """What the turns of one server, or of several that were asked together, took."""
 
     answered: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
-    """Of each slate: which process made it. All have as many, unless one is slower."""
+    """Of each slate: which process made it. All make as many, unless one is slower."""
     refused: int = 0
     """Asked again for 429."""
-    server_cpu_s: float = 0.0
-    client_cpu_s: float = 0.0
+    server_cores: list[float] = field(default_factory=list)
+    client_cores: list[float] = field(default_factory=list)
+    """How many cores they computed on, by turn."""
 
     def take(self, servers: Sequence[Server], workers: int, people: Sequence[int]) -> None:
         """These people once, over connections of which each process has as many; `workers` per server."""
-        told = Timings()
         with ExitStack() as opened:
             per_process = AT_ONCE // (workers * len(servers))
             clients = [
                 client for each in servers for client in _balanced(each, workers, per_process, people, opened)
             ]
-            before_s, ours_s = _computed_s(servers), time.process_time()
-            take_turn(clients, people, told)
-            self.server_cpu_s += _computed_s(servers) - before_s
-        self.client_cpu_s += time.process_time() - ours_s
-        self.refused += sum(client.refused for client in clients)
-        self.answered.append(len(told.feeds) + len(told.events))
-        self.seconds.append(told.seconds)
-        self.places += [request % workers for request in told.requests]
+            before_s, ours_s, began_s = _computed_s(servers), time.process_time(), time.perf_counter()
+            pace = pace_of(clients, people)
+            seconds = time.perf_counter() - began_s
+            self.server_cores.append((_computed_s(servers) - before_s) / seconds)
+            self.client_cores.append((time.process_time() - ours_s) / seconds)
+        self.refused += pace.refused
+        self.answered.append(pace.answered)
+        self.seconds.append(pace.seconds)
+        self.places += [request % workers for request in pace.slates]
 
     def figures(self) -> dict[str, float]:
         """Rates, and how many cores were computing."""
-        seconds, answered = sum(self.seconds), sum(self.answered)
         return {
-            "requests_per_second": answered / seconds,
+            "requests_per_second": sum(self.answered) / sum(self.seconds),
             "refused": self.refused,
-            "server_cores": self.server_cpu_s / seconds,
-            "client_cores": self.client_cpu_s / seconds,
-            "server_cpu_ms_per_request": self.server_cpu_s / answered * 1e3,
+            "server_cores": float(np.mean(self.server_cores)),
+            "client_cores": float(np.mean(self.client_cores)),
         }
 
 
 def worker_scaling(
     run: Run, var: Path, people: Sequence[int], rng: np.random.Generator, workers: int = 2
 ) -> dict[str, Any]:
-    """Requests per second of one process, of several and of as many that share nothing, and how many times
-    more, with intervals.
+    """Requests per second of processes that share a run, and of as many servers that share nothing, asked
+    together and each alone; and how many times more, with intervals.
     """
-    one, several, apart = Turns(), Turns(), Turns()
+    several, apart, alone = Turns(), Turns(), [Turns() for _ in range(workers)]
+    size = max(1, min(TURN, len(people) // LEAST_TURNS))
     with _all(run, var, workers) as (together, strangers):
-        _all_awake(together, workers, people[:TURN])
+        _all_awake(together, workers, people[:size])
         for each in strangers:
-            warm_up(each.port, people[:TURN])
-        for first in range(TURN, len(people), TURN):
-            turn = people[first : first + TURN]
-            one.take(strangers[:1], 1, turn)
+            warm_up(each.port, people[:size])
+        for first in range(0, len(people) - size + 1, size):
+            turn = people[first : first + size]
             several.take([together], workers, turn)
             apart.take(strangers, 1, turn)
+            for one, server in zip(alone, strangers, strict=True):
+                one.take([server], 1, turn)
     return {
         "workers": workers,
         "at_once": AT_ONCE,
         "cores": os.cpu_count(),
-        "one": one.figures(),
+        "alone": [one.figures() for one in alone],
         "several": several.figures(),
         "apart": apart.figures(),
-        "times_more": times_more(one, several, rng).as_figure(),
-        "times_more_apart": times_more(one, apart, rng).as_figure(),
-        "share_of_apart": times_more(apart, several, rng).as_figure(),
+        "times_more": times_more(several, alone, rng).as_figure(),
+        "times_more_apart": times_more(apart, alone, rng).as_figure(),
+        "share_of_apart": times_more(several, [apart], rng).as_figure(),
         "share_of_the_first": float(np.mean([place == 0 for place in several.places])),
     }
 
 
-def times_more(one: Turns, several: Turns, rng: np.random.Generator) -> Interval:
-    """The ratio of the two rates; turns, which both took, are resampled together."""
-    columns = np.column_stack([several.answered, several.seconds, one.answered, one.seconds])
-    return bootstrap_of(columns.astype(np.float64), _ratio_of_rates, rng)
+def times_more(more: Turns, alone: Sequence[Turns], rng: np.random.Generator) -> Interval:
+    """A rate over the mean rate of others, for cores are not equally fast. Turns, which all took, are
+    resampled together.
+    """
+    pairs = [pair for turns in (more, *alone) for pair in (turns.answered, turns.seconds)]
+    return bootstrap_of(np.column_stack(pairs).astype(np.float64), _ratio_of_rates, rng)
 
 
 def _ratio_of_rates(sums: Doubles) -> Doubles:
-    return (sums[:, 0] / sums[:, 1]) / (sums[:, 2] / sums[:, 3])
+    rates = sums[:, 0::2] / sums[:, 1::2]
+    return np.asarray(rates[:, 0] / rates[:, 1:].mean(axis=1))
 
 
 @contextmanager
@@ -167,11 +156,11 @@ def _computed_s(servers: Sequence[Server]) -> float:
 
 def _balanced(
     server: Server, workers: int, per_process: int, people: Sequence[int], opened: ExitStack
-) -> list[Patient]:
+) -> list[Client]:
     """So many clients of each process; one that was taken by a process that has enough is closed."""
-    held: list[list[Patient]] = [[] for _ in range(workers)]
+    held: list[list[Client]] = [[] for _ in range(workers)]
     for person in itertools.cycle(people):
-        client = Patient(server.port)
+        client = Client(server.port)
         slate, _ = client.timed_post("/v1/feed", {"user_id": person, "limit": 1})
         mine = held[slate["request_id"] % workers]
         if len(mine) == per_process:

@@ -159,6 +159,40 @@ def test_what_the_log_heard_after_the_store_was_loaded_is_written_too(
     assert_stored_as_joined(writer, features, CUT)
 
 
+def test_writers_that_take_turns_and_pass_over_each_others_writes_keep_the_store_the_join(
+    tmp_path: Path, story: Story, features: Path
+) -> None:
+    """And write no more than one would."""
+    both, one = [a_writer(story, tmp_path) for _ in range(2)], a_writer(story, tmp_path / "one")
+    for writer in (*both, one):
+        writer.write(writer.changes(CUT))
+    written, before = 0, CUT
+    for turn, now in enumerate(MOMENTS):
+        for writer in (*both, one):
+            hear_one_by_one(writer, heard_between(story, before, now))
+        mine = both[turn % 2]
+        mine.pass_over(before)
+        written += mine.write(mine.changes(now)) - one.write(one.changes(now))
+
+        assert_stored_as_joined(mine, features, now)
+        before = now
+    assert written == 0
+
+
+def test_what_was_learnt_late_is_not_passed_over(tmp_path: Path) -> None:
+    """Of a video that another writer may not know yet."""
+    told, later = Story(), Story()
+    told.swipes(3, 2, CUT - MINUTE_US)
+    later.uploads(2, creator=5, at_us=CUT + MINUTE_US)
+    writer = a_writer(told, tmp_path)
+    writer.write(writer.changes(CUT))
+    hear_one_by_one(writer, later.events["uploaded"])
+
+    writer.pass_over(CUT + 2 * MINUTE_US)
+
+    assert writer.changes(CUT + 2 * MINUTE_US).keys[CREATOR_STATS.name].tolist() == [5]
+
+
 def test_changes_written_after_later_events_were_heard_are_still_of_their_moment(
     tmp_path: Path, story: Story, features: Path
 ) -> None:

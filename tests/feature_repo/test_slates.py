@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ from feature_repo.events import impression_id
 from feature_repo.journal import Journal, frame_of
 from feature_repo.log import EventLog
 from feature_repo.schemas import BadLog, validated
-from feature_repo.slates import Slate, events_of, shown_by
+from feature_repo.slates import Slate, events_of, heard, shown_by
 from tests.feature_repo.builders import a_slate, at, watched_event
 
 ITEMS = st.lists(
@@ -111,3 +113,23 @@ def test_a_slate_of_which_an_event_breaks_a_rule_is_not_stored(
     with pytest.raises(BadLog, match=rule):
         journal.note(a_slate(items))
     assert journal.events() == []
+
+
+@given(items=ITEMS, text=st.text(), has_matrix=st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_a_slate_is_heard_without_its_features_and_whole_but_for_them(
+    items: list[Any], text: str, has_matrix: bool
+) -> None:
+    slate = a_slate(items, np.ones((len(items), 5), np.float32) if has_matrix else None)
+    told = {**slate.requested, "release_id": text + '","features":'}
+    body = replace(slate, requested=told).body().decode()
+
+    row = orjson.loads(body)
+    assert row.pop("features", None) is None or has_matrix
+    assert heard(body) == row
+
+
+def test_an_event_is_heard_whole() -> None:
+    event = {**watched_event(), "event_id": '"kind":"slate","features":', "features": [1.0]}
+
+    assert heard(orjson.dumps(event).decode()) == event

@@ -21,6 +21,7 @@ from feature_repo.log import EventLog
 from feature_repo.materialization import newest, write_online
 from feature_repo.matrix import COLUMNS
 from feature_repo.online import VideoMirror
+from feature_repo.online_writer import Changes, OnlineWriter
 from feature_repo.packed_rows import Rows, Schema
 from feature_repo.places import Places
 from feature_repo.steps import write_steps
@@ -227,6 +228,56 @@ def test_a_feed_knows_what_was_just_done_before_the_online_store_does(
     live.write()
     assert "user_stats" in written
     assert persons_value(live, 24, "user_impressions_1h") == 1
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows each write of any server brought to the store."""
+    counts, write = list[int](), OnlineWriter.write
+
+    def counted(writer: OnlineWriter, changes: Changes) -> int:
+        counts.append(write(writer, changes))
+        return counts[-1]
+
+    monkeypatch.setattr(OnlineWriter, "write", counted)
+    return counts
+
+
+def test_what_one_server_wrote_another_does_not_write_again(
+    stored: Places, time: ManualTime, written: list[int]
+) -> None:
+    mine, other = started(stored, time), started(stored, time)
+    watch(mine, 3, 30)
+    for live in (mine, other):
+        live.freshen()
+
+    assert (written[-2] > 0, written[-1]) == (True, 0)
+    assert of_video(other.champion.now.world.mirror, 30, "video_impressions_1h") == 1
+
+
+def test_what_one_server_could_not_write_another_does(
+    stored: Places, time: ManualTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = started(stored, time), started(stored, time)
+    watch(mine, 3, 30)
+    monkeypatch.setattr(mine.features.tables, "write_many", lambda _: 1 / 0)
+    for live in (mine, other):
+        live.freshen()
+
+    assert mine.features.is_behind
+    assert of_video(other.champion.now.world.mirror, 30, "video_impressions_1h") == 1
+
+
+def test_a_server_that_starts_writes_what_changed_since_the_store_was_loaded(
+    stored: Places, time: ManualTime, written: list[int]
+) -> None:
+    """Whatever others wrote: it may have been loaded anew."""
+    mine = started(stored, time)
+    watch(mine, 3, 30)
+    mine.freshen()
+    started(stored, time)
+
+    assert written[-1] == written[-2] > 0
 
 
 def test_a_follow_counts_for_the_video_of_the_slate_it_came_from(live: Live) -> None:

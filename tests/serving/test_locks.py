@@ -7,7 +7,8 @@ import sys
 import threading
 from pathlib import Path
 
-from serving.locks import RunLock
+from serving.locks import Mark, RunLock
+from tests.serving.builders import NOW_US
 
 COUNTS = """
 import sys
@@ -65,3 +66,12 @@ def test_who_could_not_take_it_does_not_keep_others_out(tmp_path: Path) -> None:
         thread.join(timeout=30)
 
     assert failures == [ValueError] * 4
+
+
+def test_who_holds_a_lock_finds_what_the_one_before_left(tmp_path: Path) -> None:
+    mine, others = Mark(tmp_path / "mark"), Mark(tmp_path / "mark")
+    assert mine.read() == 0
+
+    for left_us in (NOW_US, 7):
+        others.leave(left_us)
+        assert (mine.read(), Mark(tmp_path / "mark").read()) == (left_us, left_us)
