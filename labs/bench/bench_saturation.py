@@ -37,9 +37,9 @@ from labs.bench.plots import Curve, draw
 from labs.bench.servers import NeverReady, end_servers_with_us, running, settings_of
 from labs.bench.verdicts import Verdict, exit_status, show
 
-LOWEST, STEP, MOST = 10.0, 1.25, 2_000.0
+LOWEST, STEP, MOST = 20.0, 1.25, 2_000.0
 """Requests per second, and the ladder between them."""
-LEAST_REQUESTS = 300
+LEAST_REQUESTS = 600
 """Slow rates are offered longer, until a p99 rests on something."""
 KNEE_TIMES = 3.0
 A_FEW = 0.005
