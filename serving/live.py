@@ -86,7 +86,9 @@ class Live:
         """
         self._written = Mark(places.server / "written")
         self._wrote_us = 0
-        """To which moment a server brought the whole store last, and we did; for who holds `_writing`."""
+        """To which moment a server brought the whole store last; and we, 0 if the last time we could not. For
+        who holds `_writing`.
+        """
         self._last_us = self._last_request = 0
         self._arrivals = Arrivals(self._journal)
         self.clock = clock_from(end_of(log, self._arrivals.waiting))
@@ -144,9 +146,8 @@ class Live:
                 self.features.catch_up(log, now_us)
             changes = self.features.changes(now_us)
         self.features.write(changes)
-        if not self.features.is_behind:
-            self._wrote_us = now_us
-            self._written.leave(now_us)
+        is_whole = not self.features.is_behind and self._written.leave(now_us)
+        self._wrote_us = now_us if is_whole else 0
         return now_us
 
     def feed(self, user_id: int, limit: int = 10, surface: int = 0, explore: bool = True) -> Answer:

@@ -7,10 +7,13 @@ that dies gives it back.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import threading
 from pathlib import Path
 from types import TracebackType
+
+log = logging.getLogger("serving.locks")
 
 MARK_BYTES = 8
 
@@ -58,8 +61,13 @@ class Mark:
     def read(self) -> int:
         return int.from_bytes(os.pread(self._file.fileno(), MARK_BYTES, 0), "little")
 
-    def leave(self, number: int) -> None:
-        os.pwrite(self._file.fileno(), number.to_bytes(MARK_BYTES, "little"), 0)
+    def leave(self, number: int) -> bool:
+        """Whether it could be left; a full disk may keep the one before."""
+        try:
+            return os.pwrite(self._file.fileno(), number.to_bytes(MARK_BYTES, "little"), 0) == MARK_BYTES
+        except OSError:
+            log.exception("a mark could not be left in %s", self._file.name)
+            return False
 
     def close(self) -> None:
         self._file.close()

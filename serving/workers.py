@@ -1,8 +1,8 @@
 """Several processes behind one port: who is who, and a parent that keeps them running.
 
 Law: the workers of a run share its journal and its online store, so each knows before every slate what the
-others acknowledged of the person. Request ids of different workers never meet. They know
-the same, so each writes only what events or time changed since the last of them wrote.
+others acknowledged of the person. Request ids of different workers never meet. They know the same, so each
+writes only what events or time changed since the last of them wrote.
 """
 
 from __future__ import annotations

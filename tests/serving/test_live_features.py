@@ -31,6 +31,7 @@ from serving.candidates import Candidates
 from serving.clocks import WorldClock
 from serving.compose import World, world_at
 from serving.live import Live
+from serving.locks import Mark
 from serving.readers import Users
 from serving.replies import Answer
 from tests.serving.builders import NOW_US, ManualTime, a_live, a_log, a_watch
@@ -266,6 +267,19 @@ def test_what_one_server_could_not_write_another_does(
 
     assert mine.features.is_behind
     assert of_video(other.champion.now.world.mirror, 30, "video_impressions_1h") == 1
+
+
+def test_a_server_that_cannot_say_how_far_it_wrote_passes_over_nothing(
+    stored: Places, time: ManualTime, monkeypatch: pytest.MonkeyPatch, written: list[int]
+) -> None:
+    """What stands there may be of another life, whose clock was ahead."""
+    Mark(stored.server / "written").leave(NOW_US + HOUR_US)
+    monkeypatch.setattr(Mark, "leave", lambda *_: False)
+    live = started(stored, time)
+    watch(live, 3, 30)
+    live.freshen()
+
+    assert written[-1] > 0
 
 
 def test_a_server_that_starts_writes_what_changed_since_the_store_was_loaded(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
+
+import pytest
 
 from serving.locks import Mark, RunLock
 from tests.serving.builders import NOW_US
@@ -75,3 +79,18 @@ def test_who_holds_a_lock_finds_what_the_one_before_left(tmp_path: Path) -> None
     for left_us in (NOW_US, 7):
         others.leave(left_us)
         assert (mine.read(), Mark(tmp_path / "mark").read()) == (left_us, left_us)
+
+
+def test_a_full_disk_keeps_the_mark_that_was_left_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    mark = Mark(tmp_path / "mark")
+    assert mark.leave(7)
+    monkeypatch.setattr(os, "pwrite", full)
+
+    assert not mark.leave(8)
+    assert mark.read() == 7
+    assert "could not be left" in caplog.text
