@@ -154,7 +154,7 @@ class Journal:
         found = ((number, orjson.loads(body)) for number, body in self._bodies(after))
         return [Journaled(number, event) for number, row in found for event in events_of(row)]
 
-    def rows(self, after: int = 0) -> list[Journaled]:
+    def heard(self, after: int = 0) -> list[Journaled]:
         """The same as a server hears it: each slate as the one row it is, without its features."""
         return [Journaled(number, heard(body)) for number, body in self._bodies(after)]
 

@@ -66,10 +66,9 @@ class Slate:
 
 def heard(body: str) -> dict[str, Any]:
     """A row of the journal from its text but for a slate's features, most of it: only the log needs them."""
-    if _IS_SLATE not in body:
-        return dict(orjson.loads(body))
-    head, cut, _ = body.partition(_FEATURES)
-    return dict(orjson.loads(head + "}" if cut else head))
+    told = body.partition(_FEATURES)[0] + "}" if _IS_SLATE in body else body
+    row: dict[str, Any] = orjson.loads(told)
+    return row
 
 
 def events_of(row: Event) -> list[dict[str, Any]]:

@@ -146,7 +146,7 @@ class FeatureStream:
     def changed(self, now_us: int) -> dict[str, Ints]:
         """By view, the keys of which something entered or left a window since this was last asked."""
         with self._lock:
-            end = self._told + int(np.searchsorted(self._facts.part.known_us[self._told :], now_us))
+            end = self._first_since(now_us)
             entered = np.concatenate([np.arange(self._told, end), self._revised])
             left = {window: self._left(window, self._told_us, now_us) for window in _WINDOWS}
             self._told, self._told_us, self._revised = end, max(now_us, self._told_us), entered[:0]
@@ -156,8 +156,7 @@ class FeatureStream:
     def pass_over(self, upto_us: int) -> None:
         """`changed` tells no more of what changed before this moment; what we learnt late it does."""
         with self._lock:
-            self._told += int(np.searchsorted(self._facts.part.known_us[self._told :], upto_us))
-            self._told_us = max(self._told_us, upto_us)
+            self._told, self._told_us = self._first_since(upto_us), max(self._told_us, upto_us)
 
     def lay_out(self, much: int = MUCH) -> None:
         """Lay out by key what was added, if it is much. Called by one thread; people are served meanwhile."""
@@ -174,6 +173,10 @@ class FeatureStream:
                 index.take(made)
         with self._lock:
             self._by_event, self._laid_out = (self._by_event[0], (self._logged, by_event)), end
+
+    def _first_since(self, moment_us: int) -> int:
+        """Of the facts not told of yet, the row of the first that was not known before this moment."""
+        return self._told + int(np.searchsorted(self._facts.part.known_us[self._told :], moment_us))
 
     def _left(self, window_us: int, after_us: int, upto_us: int) -> Ints:
         """Facts of which a window of this length is free from a moment in (after, upto] on."""

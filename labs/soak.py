@@ -4,8 +4,8 @@ A real server on a scratch copy of the run, on loopback; clients wait for each a
 process holds in RAM (RSS), read every second; growth is from right after the warm-up, the first fifth of the
 time, to the end. The tail is the p99 of feeds in the last third after the warm-up, beside that in the first.
 An answer other than the right one is an error, and so is none; being turned away for a moment (429) is
-counted by itself, and so few clients must hardly ever be. Every core is kept awake: else the tail would say
-how idle the machine was.
+counted by itself, and so few clients must hardly ever be. Every core is kept awake, so that both thirds are
+measured on a machine that is as idle.
 """
 
 from __future__ import annotations

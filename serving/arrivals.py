@@ -42,7 +42,7 @@ class Arrivals:
 
     def read(self) -> None:
         """Read on to the end of the journal."""
-        arrived = self._journal.rows(after=self.upto)
+        arrived = self._journal.heard(after=self.upto)
         if not arrived:
             return
         rows = [entry.event for entry in arrived]

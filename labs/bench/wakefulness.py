@@ -1,8 +1,8 @@
-"""Keep the machine awake: where nothing computes, what runs next starts on a core that slept.
+"""Keep the machine awake: no core sleeps between two requests.
 
-A rented core that was idle is given to others, and is slow for the first milliseconds of the next request. A
-server that is asked a few times a second then measures how idle the machine was, and its tail moves with
-whatever else runs beside it.
+A server that is asked a few times a second leaves its cores idle most of the time, and how fast an idle core
+begins may change with whatever else runs on the machine. Whoever compares one quarter of an hour with another
+had better keep that the same.
 """
 
 from __future__ import annotations

@@ -93,13 +93,12 @@ def worker_scaling(
     together and each alone; and how many times more, with intervals.
     """
     several, apart, alone = Turns(), Turns(), [Turns() for _ in range(workers)]
-    size = max(1, min(TURN, len(people) // LEAST_TURNS))
+    turns = turns_of(people)
     with _all(run, var, workers) as (together, strangers):
-        _all_awake(together, workers, people[:size])
+        _all_awake(together, workers, turns[0])
         for each in strangers:
-            warm_up(each.port, people[:size])
-        for first in range(0, len(people) - size + 1, size):
-            turn = people[first : first + size]
+            warm_up(each.port, turns[0])
+        for turn in turns:
             several.take([together], workers, turn)
             apart.take(strangers, 1, turn)
             for one, server in zip(alone, strangers, strict=True):
@@ -116,6 +115,12 @@ def worker_scaling(
         "share_of_apart": times_more(several, [apart], rng).as_figure(),
         "share_of_the_first": float(np.mean([place == 0 for place in several.places])),
     }
+
+
+def turns_of(people: Sequence[int]) -> list[Sequence[int]]:
+    """These people in turns of the same size; whoever is over is asked nothing."""
+    size = max(1, min(TURN, len(people) // LEAST_TURNS))
+    return [people[first : first + size] for first in range(0, len(people) - size + 1, size)]
 
 
 def times_more(more: Turns, alone: Sequence[Turns], rng: np.random.Generator) -> Interval:

@@ -18,14 +18,14 @@ from labs.bench.drives import Arm, Drive, Timings, drive, watched
 from labs.bench.latencies import latency, quantile_at, ratio_at_p50
 from labs.bench.quiet_cores import Core
 from labs.bench.servers import NeverReady, Server, running
-from labs.bench.worker_scaling import AT_ONCE, Turns, times_more
+from labs.bench.worker_scaling import AT_ONCE, Turns, times_more, turns_of
 from serving.cores import usable_cores
 
 FAKE = """
-import json, os
+import json, os, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-impatient = {429}
+impatient, last_was_told = {429}, threading.Event()
 
 class Fake(BaseHTTPRequestHandler):
     protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
@@ -50,9 +50,13 @@ class Fake(BaseHTTPRequestHandler):
         if asked.get("user_id") in impatient:
             impatient.remove(asked["user_id"])
             return self.answer(429, {})
+        if asked.get("user_id") == 50_001:
+            last_was_told.wait(30)
         item = {"impression_id": 1, "video_id": 2, "connection": self.client_address[1]}
         slate = {"request_id": asked.get("user_id"), "served_at_us": 5, "items": [item] * 10}
         self.answer(200, slate if self.path == "/v1/feed" else {"stored": len(asked["events"])})
+        if self.path == "/v1/events" and asked["events"][0]["user_id"] == 50_002:
+            last_was_told.set()
     def log_message(self, *_): pass
 
 ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Fake).serve_forever()
@@ -235,3 +239,19 @@ def test_more_clients_than_people_leave_some_with_nothing_to_do(server: Server) 
         pace = pace_of([client, idle], [1])
 
     assert (pace.slates, pace.answered) == ([1], 2)
+
+
+def test_the_clock_stops_when_somebody_has_nobody_to_ask_for(server: Server) -> None:
+    """Of two clients one waits for its slate until the other is done with everybody else."""
+    with Client(server.port) as slow, Client(server.port) as quick:
+        pace = pace_of([slow, quick], [50_001, 1, 2, 50_002])
+
+    assert sorted(pace.slates) == [1, 2, 50_001, 50_002]
+    assert 6 <= pace.answered <= 7  # the slate, at most, and not what is told of it
+
+
+@pytest.mark.parametrize(("people", "turns", "size"), [(2_450, 10, 240), (100, 4, 25), (3, 3, 1)])
+def test_turns_are_of_one_size_and_where_there_are_few_people_smaller(
+    people: int, turns: int, size: int
+) -> None:
+    assert [len(turn) for turn in turns_of(range(people))] == [size] * turns

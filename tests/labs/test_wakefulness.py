@@ -23,6 +23,7 @@ def test_each_core_has_a_loop_of_the_idle_class_until_the_block_is_left() -> Non
 
     with awake() as loops:
         found = [pid for pid in children() if pid not in before]
+        assert all(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in found)  # nothing once it ended
         assert {os.sched_getscheduler(pid) for pid in found} == {os.SCHED_IDLE}
         assert sorted(min(os.sched_getaffinity(pid)) for pid in found) == sorted(usable_cores())
 
