@@ -23,10 +23,16 @@ def drills(figures: Figures) -> str:
     return table(("command", "over", "what", "found", "bar", "met"), rows)
 
 
+def _minutes(told: Figures) -> str:
+    age = told["ageing"]
+    alike, here = (f"{share:+.0%}" for share in (age["of_the_machine"], age["with_the_machine"]))
+    return f"{told['seconds'] / 60:.0f} minutes, in which p99 moved by {here}, and by {alike} at servers just started"
+
+
 SIZES: dict[str, Callable[[Figures], str]] = {
     "bench-scorer": lambda told: f"{told['rows']} rows",
     "bench-saturation": lambda told: f"{len(told['levels'])} rates",
-    "soak": lambda told: f"{told['seconds'] / 60:.1f} minutes",
+    "soak": _minutes,
     "drill-crash": lambda told: f"{told['kills']} kills",
     "drill-faults": lambda told: f"{len(told['faults'])} faults x {told['seconds']:.0f} s",
     "drill-hostile": lambda told: f"{told['cases']:,} cases",

@@ -2,10 +2,10 @@
 
 A real server on a scratch copy of the run, on loopback; clients wait for each answer. Memory is what the
 process holds in RAM (RSS), read every second; growth is from right after the warm-up, the first fifth of the
-time, to the end. The tail is the p99 of feeds in the last third after the warm-up, beside that in the first.
-An answer other than the right one is an error, and so is none; being turned away for a moment (429) is
-counted by itself, and so few clients must hardly ever be. Every core is kept awake, so that both thirds are
-measured on a machine that is as idle.
+time, to the end. An answer other than the right one is an error, and so is none; being turned away for a
+moment (429) is counted by itself, and so few clients must hardly ever be. What the time does to the p99 of
+feeds is told by newcomers (`bench/ageing.py`): in the first and the last third after the warm-up a server
+that was just started is asked as well. Every core is kept awake, so that the machine is as idle in both.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +29,20 @@ import numpy as np
 
 from feature_repo.places import Places, Run, run_from_environment
 from feature_repo.reports import write_report
+from labs.bench.ageing import WARM_UP, Ageing, Span, ageing, early_and_late
 from labs.bench.bench_serving import people_of, scratch
 from labs.bench.clients import Refused
 from labs.bench.feature_bars import Bar
 from labs.bench.latencies import Latency, latency
 from labs.bench.mixes import Sent, Talk
 from labs.bench.plots import Curve, draw
-from labs.bench.servers import NeverReady, end_servers_with_us, running, settings_of
+from labs.bench.servers import NeverReady, Server, end_servers_with_us, running, settings_of
 from labs.bench.verdicts import Verdict, exit_status, show
 from labs.bench.wakefulness import awake
 
 MINUTES, RATE, TALKERS, PEOPLE = 30.0, 25.0, 4, 2_000
-WARM_UP = 0.2
-"""Share of the time after which memory is held to what it was."""
+TALKS, AGE = 67, 68
+"""Keys of the streams of chance."""
 SAMPLE_S = 1.0
 MOST_LINES = 30
 MOMENT = 0.1
@@ -60,25 +62,40 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Minute:
+    """What one minute took, and what the process weighed in it."""
+
+    minute: float
+    feeds: Latency
+    newcomers: Latency
+    """NaN where there was none."""
+    rss_mb: float
+
+
+@dataclass(frozen=True)
 class Soak:
     """Everything that was sent and weighed in so many seconds."""
 
     seconds: float
     sent: Sequence[Sent]
     samples: Sequence[Sample]
+    newcomers: Sequence[Sent] = ()
+    """What those answered that were just started, early and late."""
+    awake: int = 0
+    """How many cores were kept so."""
+
+    @property
+    def everything(self) -> list[Sent]:
+        return [*self.sent, *self.newcomers]
 
     @property
     def errors(self) -> int:
-        return sum(not each.is_right and each.status != TURNED_AWAY for each in self.sent)
+        return sum(not each.is_right and each.status != TURNED_AWAY for each in self.everything)
 
     @property
     def turned_away(self) -> float:
         """As a share of everything sent."""
-        return sum(each.status == TURNED_AWAY for each in self.sent) / max(1, len(self.sent))
-
-    def feeds(self, from_s: float, to_s: float) -> Latency:
-        """Of the feeds that were answered in this part of the time."""
-        return latency([each.ms for each in self.sent if each.kind == "feed" and from_s <= each.at_s < to_s])
+        return sum(each.status == TURNED_AWAY for each in self.everything) / max(1, len(self.everything))
 
     def rss_mb(self, from_s: float, to_s: float) -> float:
         """The median of the readings in this part of the time; NaN without one."""
@@ -92,45 +109,53 @@ class Soak:
         first = self.rss_mb(begin_s, begin_s + moment_s)
         return self.rss_mb(self.seconds - moment_s, math.inf) / first - 1
 
-    @property
-    def drift(self) -> float:
-        """Of the p99 of feeds, from the first third after the warm-up to the last, as a share of it."""
-        begin_s = WARM_UP * self.seconds
-        third_s = (self.seconds - begin_s) / 3
-        first = self.feeds(begin_s, begin_s + third_s)
-        return self.feeds(self.seconds - third_s, math.inf).p99_ms / first.p99_ms - 1
+    @cached_property
+    def ageing(self) -> Ageing:
+        """What the time did to the p99 of feeds."""
+        return ageing(self.sent, self.newcomers, self.seconds, np.random.default_rng(AGE))
 
     def verdicts(self) -> list[Verdict]:
         return [
             Verdict("answers that were not the right ones", self.errors, NO_ERROR),
             Verdict("turned away with 429, as a share", self.turned_away, HARDLY),
             Verdict("growth of memory after the warm-up, as a share", self.growth, GROWTH),
-            Verdict("drift of p99 after the warm-up, as a share", self.drift, DRIFT),
+            Verdict("p99 beyond that of a server just started, as a share", self.ageing.drift, DRIFT),
         ]
 
-    def minutes(self) -> list[tuple[float, Latency, float]]:
-        """(minute, feeds in it, megabytes in it), in order."""
-        starts = np.arange(0.0, self.seconds, 60.0)
-        return [(s / 60, self.feeds(s, s + 60), self.rss_mb(s, s + 60)) for s in starts]
+    def minutes(self) -> list[Minute]:
+        """All of them, in order."""
+        return [
+            Minute(
+                from_s / 60,
+                feeds_of(self.sent, Span(from_s, from_s + 60)),
+                feeds_of(self.newcomers, Span(from_s, from_s + 60)),
+                self.rss_mb(from_s, from_s + 60),
+            )
+            for from_s in np.arange(0.0, self.seconds, 60.0)
+        ]
 
     def figures(self) -> dict[str, Any]:
-        whole = self.feeds(0.0, math.inf)
+        whole = feeds_of(self.sent, Span(0.0, math.inf))
         return {
             "seconds": self.seconds,
             "requests": dict(Counter(each.kind for each in self.sent)),
-            "wrong_answers": _wrong(self.sent),
+            "wrong_answers": _wrong(self.everything),
             "feeds": whole.figures(),
             "rss_mb": {"first": self.samples[0].rss_mb, "last": self.samples[-1].rss_mb},
             "journal_mb": self.samples[-1].journal_mb,
             "growth": self.growth,
-            "drift": self.drift,
-            "by_minute": [
-                {"minute": minute, "p50_ms": feeds.p50_ms, "p99_ms": feeds.p99_ms, "rss_mb": rss}
-                for minute, feeds, rss in self.minutes()
-            ],
+            "ageing": self.ageing.figures(),
+            "newcomers": dict(Counter(each.kind for each in self.newcomers)),
+            "awake": self.awake,
+            "by_minute": [asdict(minute) for minute in self.minutes()],
             "verdicts": [verdict.figures() for verdict in self.verdicts()],
             "load_average": os.getloadavg()[0],
         }
+
+
+def feeds_of(sent: Sequence[Sent], span: Span) -> Latency:
+    """What those took that were answered in this part of the time."""
+    return latency([each.ms for each in span.feeds(sent)])
 
 
 def _wrong(sent: Sequence[Sent]) -> dict[str, int]:
@@ -147,25 +172,49 @@ def weighed(pid: int, journal: Path, at_s: float) -> Sample:
 
 
 def soaked(run: Run, seconds: float, rate: float) -> Soak:
-    """Everything, on a server of this run's copy."""
+    """Everything, on a server of this run's copy, and on the newcomers beside it."""
     people, samples = people_of(run, PEOPLE), list[Sample]()
-    with (
-        scratch(run) as var,
-        awake(),
-        running("ours", ["-m", "serving"], settings_of(run, var), var / "ours.txt") as server,
-    ):
-        journal, began_s = Places(var / run.places.root.name).journal, time.monotonic()
-        chances = np.random.default_rng([run.seed, 67]).spawn(TALKERS)
-        talks = [
-            Talk(server.port, people[place::TALKERS], chance, TALKERS / rate)
-            for place, chance in enumerate(chances)
-        ]
-        with _talking(talks, began_s), _progress(seconds) as tell:
+    with awake() as cores, _served(run) as (server, journal):
+        traffic, began_s = Traffic(run, people, rate), time.monotonic()
+        talks = traffic.talks(server.port, 0)
+        with (
+            _talking(talks, began_s),
+            _newcomers(traffic, early_and_late(seconds), began_s) as newcomers,
+            _progress(seconds) as tell,
+        ):
             while (passed_s := time.monotonic() - began_s) < seconds:
                 samples.append(weighed(server.pid, journal, passed_s))
                 tell(samples[-1], sum(len(talk.sent) for talk in talks))
                 time.sleep(min(SAMPLE_S, seconds - passed_s))
-    return Soak(seconds, [each for talk in talks for each in talk.sent], samples)
+        young = [each for asked in newcomers for each in asked.result()]
+    return Soak(seconds, _sent(talks), samples, young, cores)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Who asks for what, and how often: the same for every server."""
+
+    run: Run
+    people: Sequence[int]
+    rate: float
+    """Requests per second, at most."""
+
+    def talks(self, port: int, which: int) -> list[Talk]:
+        """The clients of one of the servers."""
+        chances = np.random.default_rng([self.run.seed, TALKS, which]).spawn(TALKERS)
+        return [
+            Talk(port, self.people[place::TALKERS], chance, TALKERS / self.rate)
+            for place, chance in enumerate(chances)
+        ]
+
+
+@contextmanager
+def _served(run: Run) -> Iterator[tuple[Server, Path]]:
+    """A server that has just started on a copy of this run, and its journal."""
+    with scratch(run) as var:
+        settings, journal = settings_of(run, var), Places(var / run.places.root.name).journal
+        with running("ours", ["-m", "serving"], settings, var / "ours.txt") as server:
+            yield server, journal
 
 
 @contextmanager
@@ -180,6 +229,42 @@ def _talking(talks: Sequence[Talk], began_s: float) -> Iterator[None]:
             over.set()
         for each in working:
             each.result()
+
+
+def _sent(talks: Sequence[Talk]) -> list[Sent]:
+    return [each for talk in talks for each in talk.sent]
+
+
+@contextmanager
+def _newcomers(
+    traffic: Traffic, spans: Sequence[Span], began_s: float
+) -> Iterator[Sequence[Future[list[Sent]]]]:
+    """A server for each of these parts of the time, and what it answered; they end early with the block."""
+    over = threading.Event()
+    with ThreadPoolExecutor(len(spans)) as pool:
+        try:
+            yield [
+                pool.submit(newcomer, traffic, which, span, began_s, over)
+                for which, span in enumerate(spans, start=1)
+            ]
+        except BaseException:
+            over.set()
+            raise
+
+
+def newcomer(traffic: Traffic, which: int, span: Span, began_s: float, over: threading.Event) -> list[Sent]:
+    """Started when this part of the time begins, and asked until it ends."""
+
+    def is_over(at_s: float) -> bool:
+        return over.wait(max(0.0, began_s + at_s - time.monotonic()))
+
+    if is_over(span.from_s):
+        return []
+    with _served(traffic.run) as (server, _):
+        talks = traffic.talks(server.port, which)
+        with _talking(talks, began_s):
+            is_over(span.to_s)
+    return _sent(talks)
 
 
 @contextmanager
@@ -202,22 +287,35 @@ def tell(found: Soak) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("minute", "feeds", "p50 ms", "p99 ms", "RSS MB")
+    table = Table("minute", "feeds", "p50 ms", "p99 ms", "newcomer's p50", "p99", "RSS MB")
     minutes = found.minutes()
-    for minute, feeds, rss_mb in minutes[:: math.ceil(len(minutes) / MOST_LINES)]:
-        times = (f"{ms:.1f}" for ms in (feeds.p50_ms, feeds.p99_ms))
-        table.add_row(f"{minute:.0f}", f"{feeds.requests:,}", *times, f"{rss_mb:,.0f}")
+    for each in minutes[:: math.ceil(len(minutes) / MOST_LINES)]:
+        arms = (each.feeds, each.newcomers)
+        times = ("" if math.isnan(ms) else f"{ms:.1f}" for arm in arms for ms in (arm.p50_ms, arm.p99_ms))
+        table.add_row(f"{each.minute:.0f}", f"{each.feeds.requests:,}", *times, f"{each.rss_mb:,.0f}")
     Console().print(table)
+    age = found.ageing
+    print(
+        f"p99, old beside newcomer: early {age.early}, late {age.late}\n"
+        f"p99 from early to late: {age.with_the_machine:+.1%},"
+        f" of servers equally young {age.of_the_machine:+.1%}"
+    )
 
 
 def plotted(found: Soak, path: Path) -> Path:
     """Latency by minute, and memory and journal by second."""
     minutes = found.minutes()
-    starts = [minute for minute, _, _ in minutes]
+    beside = [each for each in minutes if each.newcomers.requests]
+    starts = [each.minute for each in minutes]
     moments = [each.at_s / 60 for each in found.samples]
     curves = [
-        Curve("p50 of feeds, ms", starts, [feeds.p50_ms for _, feeds, _ in minutes]),
-        Curve("p99 of feeds, ms", starts, [feeds.p99_ms for _, feeds, _ in minutes]),
+        Curve("p50 of feeds, ms", starts, [each.feeds.p50_ms for each in minutes]),
+        Curve("p99 of feeds, ms", starts, [each.feeds.p99_ms for each in minutes]),
+        Curve(
+            "p99 of a server just started, ms",
+            [each.minute for each in beside],
+            [each.newcomers.p99_ms for each in beside],
+        ),
         Curve("RSS, MB", moments, [each.rss_mb for each in found.samples], panel=1, dots=False),
         Curve("journal, MB", moments, [each.journal_mb for each in found.samples], panel=2, dots=False),
     ]
@@ -245,8 +343,8 @@ def main(argv: Sequence[str]) -> int:
         print("\n".join([f"soak: {problem}", *getattr(problem, "__notes__", [])]), file=sys.stderr)
         return 1
     tell(found)
-    wrong = "".join(f", {n:,} x {what}" for what, n in _wrong(found.sent).items())
-    show(f"{asked.minutes:g} minutes, {len(found.sent):,} requests{wrong}", found.verdicts())
+    wrong = "".join(f", {n:,} x {what}" for what, n in _wrong(found.everything).items())
+    show(f"{asked.minutes:g} minutes, {len(found.everything):,} requests{wrong}", found.verdicts())
     report = write_report(run, "soak", found.figures())
     print(
         f"report: {report}\nplot: {plotted(found, report.with_suffix('.png'))}\nnext: make bench-saturation"
