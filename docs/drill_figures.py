@@ -26,7 +26,8 @@ def drills(figures: Figures) -> str:
 def _minutes(told: Figures) -> str:
     age = told["ageing"]
     alike, here = (f"{share:+.0%}" for share in (age["of_the_machine"], age["with_the_machine"]))
-    return f"{told['seconds'] / 60:.0f} minutes, in which p99 moved by {here}, and by {alike} at servers just started"
+    minutes = told["seconds"] / 60
+    return f"{minutes:.0f} minutes, in which p99 moved by {here}, and by {alike} at servers just started"
 
 
 SIZES: dict[str, Callable[[Figures], str]] = {
