@@ -44,7 +44,7 @@ def _workers(found: Figures) -> str:
 
 
 def _bar_row(bar: Figures) -> tuple[str, ...]:
-    return (bar["what"], number(bar["found"], 1), bar["bar"], "yes" if bar["met"] else "**missed**")
+    return (bar["what"], number(bar["found"], 2), bar["bar"], "yes" if bar["met"] else "**missed**")
 
 
 def _stages(found: Figures) -> str:
