@@ -33,7 +33,7 @@ from labs.bench.ageing import WARM_UP, Ageing, Span, ageing, early_and_late
 from labs.bench.bench_serving import people_of, scratch
 from labs.bench.clients import Refused
 from labs.bench.feature_bars import Bar
-from labs.bench.latencies import Latency, latency
+from labs.bench.latencies import Latency
 from labs.bench.mixes import Sent, Talk
 from labs.bench.plots import Curve, draw
 from labs.bench.servers import NeverReady, Server, end_servers_with_us, running, settings_of
@@ -124,18 +124,19 @@ class Soak:
 
     def minutes(self) -> list[Minute]:
         """All of them, in order."""
+        spans = [Span(from_s, from_s + 60) for from_s in np.arange(0.0, self.seconds, 60.0)]
         return [
             Minute(
-                from_s / 60,
-                feeds_of(self.sent, Span(from_s, from_s + 60)),
-                feeds_of(self.newcomers, Span(from_s, from_s + 60)),
-                self.rss_mb(from_s, from_s + 60),
+                minute=span.from_s / 60,
+                feeds=span.latency(self.sent),
+                newcomers=span.latency(self.newcomers),
+                rss_mb=self.rss_mb(span.from_s, span.to_s),
             )
-            for from_s in np.arange(0.0, self.seconds, 60.0)
+            for span in spans
         ]
 
     def figures(self) -> dict[str, Any]:
-        whole = feeds_of(self.sent, Span(0.0, math.inf))
+        whole = Span(0.0, math.inf).latency(self.sent)
         return {
             "seconds": self.seconds,
             "requests": dict(Counter(each.kind for each in self.sent)),
@@ -151,11 +152,6 @@ class Soak:
             "verdicts": [verdict.figures() for verdict in self.verdicts()],
             "load_average": os.getloadavg()[0],
         }
-
-
-def feeds_of(sent: Sequence[Sent], span: Span) -> Latency:
-    """What those took that were answered in this part of the time."""
-    return latency([each.ms for each in span.feeds(sent)])
 
 
 def _wrong(sent: Sequence[Sent]) -> dict[str, int]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.intervals import Interval, percentiles
-from labs.bench.latencies import RESAMPLES
+from labs.bench.latencies import RESAMPLES, Latency, latency
 from labs.bench.mixes import Sent
 
 F64 = npt.NDArray[np.float64]
@@ -41,6 +41,10 @@ class Span:
     def feeds(self, sent: Sequence[Sent]) -> list[Sent]:
         """Those of all requests that were answered in it."""
         return [each for each in sent if each.kind == "feed" and self.from_s <= each.at_s < self.to_s]
+
+    def latency(self, sent: Sequence[Sent]) -> Latency:
+        """What those took."""
+        return latency([each.ms for each in self.feeds(sent)])
 
 
 @dataclass(frozen=True)
@@ -75,17 +79,13 @@ def ageing(
 ) -> Ageing:
     """What so many seconds did to the server that was asked all along; NaN where nobody was asked."""
     early, late = (span.after_warm_up() for span in early_and_late(seconds))
-    machine, both = ([_p99_ms(span.feeds(sent)) for span in (early, late)] for sent in (newcomers, old))
+    both, machine = (late.latency(sent).p99_ms / early.latency(sent).p99_ms - 1 for sent in (old, newcomers))
     return Ageing(
-        _beside(early.feeds(old), early.feeds(newcomers), rng),
-        _beside(late.feeds(old), late.feeds(newcomers), rng),
-        both[1] / both[0] - 1,
-        machine[1] / machine[0] - 1,
+        early=_beside(early.feeds(old), early.feeds(newcomers), rng),
+        late=_beside(late.feeds(old), late.feeds(newcomers), rng),
+        with_the_machine=both,
+        of_the_machine=machine,
     )
-
-
-def _p99_ms(feeds: Sequence[Sent]) -> float:
-    return float(np.quantile([each.ms for each in feeds], TAIL)) if feeds else np.nan
 
 
 def _beside(old: Sequence[Sent], young: Sequence[Sent], rng: np.random.Generator) -> Interval:

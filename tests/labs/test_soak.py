@@ -6,12 +6,13 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from feature_repo.places import Run
-from labs.bench.ageing import Span
+from labs.bench.ageing import Span, early_and_late
 from labs.bench.bench_serving import people_of
 from labs.bench.mixes import Sent, Talk
 from labs.soak import MINUTES, Sample, Soak, Traffic, newcomer, plotted, soaked, weighed
@@ -54,6 +55,15 @@ def test_a_machine_that_slows_down_is_told_and_is_not_the_age_of_the_server() ->
     assert missed(found) == []
     assert found.ageing.with_the_machine == pytest.approx(0.5)
     assert found.ageing.of_the_machine == pytest.approx(0.5)
+
+
+def test_a_newcomer_that_warms_up_is_not_held_against_anybody() -> None:
+    _, late = early_and_late(SECONDS)
+    warming = [
+        replace(each, ms=90.0) if each.at_s < late.after_warm_up().from_s else each for each in feeds(0.0)
+    ]
+
+    assert Soak(SECONDS, feeds(0.0), a_soak().samples, warming).ageing.late.value == pytest.approx(1.0)
 
 
 def test_an_unasked_newcomer_meets_no_bar() -> None:
@@ -105,6 +115,20 @@ def test_a_few_seconds_of_the_mix_have_no_wrong_answer(trained: Run) -> None:
     assert {each.kind for each in found.sent} >= {"feed", "events", "explain", "wrong"}
     assert found.awake == len(usable_cores())
     assert not trained.places.journal.exists()
+
+
+@pytest.mark.slow
+def test_a_soak_has_a_newcomer_early_and_another_late(trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answered(_traffic: Traffic, which: int, span: Span, *_: object) -> list[Sent]:
+        return [Sent("feed", span.from_s, float(which), 200, True)]
+
+    monkeypatch.setattr("labs.soak.newcomer", answered)
+    early, late = early_and_late(1.0)
+
+    assert [(each.at_s, each.ms) for each in soaked(trained, 1.0, rate=40.0).newcomers] == [
+        (early.from_s, 1.0),
+        (late.from_s, 2.0),
+    ]
 
 
 @pytest.mark.slow
