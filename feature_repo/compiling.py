@@ -8,12 +8,31 @@ is kept. It lets other threads run meanwhile.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
-from numba import njit
-from numba.core.registry import CPUDispatcher
+
+
+@contextmanager
+def _absent(*modules: str) -> Iterator[None]:
+    """As if these were not installed, for whoever looks for them in the block."""
+    missing = [name for name in modules if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(missing))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in missing:
+            del sys.modules[name]
+
+
+with _absent("scipy.linalg", "cffi"):  # a quarter of a second of every start, for what nothing here uses
+    from numba import njit
+    from numba.core.registry import CPUDispatcher
+    from numba.core.typing import cffi_utils as cffi_utils
+    from numba.np import arraymath as arraymath
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

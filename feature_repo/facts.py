@@ -192,16 +192,15 @@ def columns_of(kind: str, table: pl.DataFrame) -> Columns:
 
 def columns_of_events(kind: str, events: Sequence[Mapping[str, Any]]) -> Columns:
     """The same of events outside tables."""
-    return {
-        name: np.array([_number(name, event.get(key_of(name))) for event in events], np.int64)
-        for name in TOLD[kind]
-    }
+    return {name: np.array(_numbers(name, events), np.int64) for name in TOLD[kind]}
 
 
-def _number(name: str, value: Any) -> int:
+def _numbers(name: str, events: Sequence[Mapping[str, Any]]) -> list[int]:
+    key = key_of(name)
+    values = [event.get(key) for event in events]
     if name == "reaction":
-        return ACT_NUMBERS.get(value, NOBODY)
-    return NOBODY if value is None else value
+        return [ACT_NUMBERS.get(str(value), NOBODY) for value in values]
+    return [NOBODY if value is None else value for value in values]
 
 
 def facts_of(tables: Mapping[str, Columns], known: Known) -> Facts:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from feature_repo.catalogue import View
 from feature_repo.compiling import compiled
-from feature_repo.facts import Amounts, Facts, Ints
+from feature_repo.facts import EVENTS, Amounts, Facts, Ints
 from feature_repo.formulas import formula
 from feature_repo.orders import ascending
 from feature_repo.windows import Sums, count_now
@@ -22,6 +22,8 @@ from feature_repo.windows import Sums, count_now
 NO_ROWS = np.zeros(0, np.int64)
 EVERY = 16
 """Of so many running sums one is kept; the facts behind it are added one by one."""
+WIDTH = len(EVENTS)
+"""A constant where it is compiled, so that a fact's amounts are added at once."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,11 @@ class PrefixSums:
         order = ascending(keys)
         keys, ordered, known_us = keys[order], rows[order].astype(np.int32), facts.known_for(view)
         starts = np.flatnonzero(np.diff(keys, prepend=-2, append=-1))
-        before = np.zeros((len(rows) // EVERY + 1, facts.amounts.shape[1]), np.int64)
-        heard_us = np.zeros(len(starts) - 1, np.int64)
-        event_us, newest_us = facts.event_us[ordered], int(known_us[ordered].max(initial=0))
-        _prepare(
-            ordered, event_us, starts, known_us, facts.amounts, *formula(view.name).asked, before, heard_us
-        )
+        before = np.zeros((len(rows) // EVERY + 1, WIDTH), np.int64)
+        _sum(ordered, facts.amounts, before)
+        event_us, known_us, heard_us = facts.event_us[ordered], known_us[ordered], np.zeros_like(starts[1:])
+        _hear(ordered, event_us, known_us, starts, facts.amounts, *formula(view.name).asked, heard_us)
+        newest_us = int(known_us.max(initial=0))
         return cls(view, newest_us, keys[starts[:-1]], starts, ordered, event_us, before, heard_us)
 
     def rows_of(self, keys: Ints) -> tuple[Ints, Ints]:
@@ -70,10 +71,10 @@ class PrefixSums:
 
 @compiled
 def _counts(
-    amounts: Amounts, known_us: Ints, fact: int, event_us: int, window: int, window_us: int, wanted: Ints
+    amounts: Amounts, fact: int, known_us: int, event_us: int, window: int, window_us: int, wanted: Ints
 ) -> bool:
-    """Whether a fact is in a sum of this window at some moment."""
-    if known_us[fact] >= event_us + window_us:
+    """Whether a fact, known since then, is in a sum of this window at some moment."""
+    if known_us >= event_us + window_us:
         return False
     for pair in range(len(wanted)):  # noqa: SIM110
         if wanted[pair, 0] == window and amounts[fact, wanted[pair, 1]]:
@@ -82,34 +83,37 @@ def _counts(
 
 
 @compiled
-def _prepare(
+def _sum(rows: NDArray[np.int32], amounts: Amounts, before: Ints) -> None:
+    """The running sums that are kept."""
+    so_far = np.zeros(WIDTH, np.int64)
+    for place in range(len(rows)):
+        for event in range(WIDTH):
+            so_far[event] += amounts[rows[place], event]
+        if (place + 1) % EVERY == 0:
+            for event in range(WIDTH):
+                before[(place + 1) // EVERY, event] = so_far[event]
+
+
+@compiled
+def _hear(
     rows: NDArray[np.int32],
     event_us: Ints,
-    starts: Ints,
     known_us: Ints,
+    starts: Ints,
     amounts: Amounts,
     windows: Ints,
     wanted: Ints,
-    before: Ints,
     heard_us: Ints,
 ) -> None:
-    """The running sums that are kept, and from when the facts of each key may count: the newest come first,
-    so that few are known later.
-    """
-    so_far = np.zeros(before.shape[1], np.int64)
+    """From when the facts of each key may count: the newest come first, so that few are known later."""
     for code in range(len(heard_us)):
-        for place in range(starts[code], starts[code + 1]):
-            for event in range(len(so_far)):
-                so_far[event] += amounts[rows[place], event]
-            if (place + 1) % EVERY == 0:
-                before[(place + 1) // EVERY] = so_far
         for place in range(starts[code + 1] - 1, starts[code] - 1, -1):
-            fact, event = rows[place], event_us[place]
-            if known_us[fact] < heard_us[code]:
+            fact, known, event = rows[place], known_us[place], event_us[place]
+            if known < heard_us[code]:
                 continue
             for window in range(len(windows)):
-                if _counts(amounts, known_us, fact, event, window, windows[window], wanted):
-                    heard_us[code] = known_us[fact] + 1
+                if _counts(amounts, fact, known, event, window, windows[window], wanted):
+                    heard_us[code] = known + 1
                     break
 
 
@@ -160,12 +164,14 @@ def _count(
                     sums[n, pair] -= _before(inside, event, before, rows, amounts)
             place = inside - 1
             while place >= start and event_us[place] + window_us + 1 > since:
-                if _counts(amounts, known_us, rows[place], event_us[place], window, window_us, wanted):
+                fact = rows[place]
+                if _counts(amounts, fact, known_us[fact], event_us[place], window, window_us, wanted):
                     since = event_us[place] + window_us + 1
                 place -= 1
             place = inside
             while place < end and event_us[place] + window_us + 1 < until:
-                if _counts(amounts, known_us, rows[place], event_us[place], window, window_us, wanted):
+                fact = rows[place]
+                if _counts(amounts, fact, known_us[fact], event_us[place], window, window_us, wanted):
                     until = event_us[place] + window_us + 1
                 place += 1
         since_us[n], until_us[n] = since, until

@@ -1,4 +1,4 @@
-"""The log, read while something else is being prepared: each kind once, by another thread.
+"""The log, read while something else is being prepared: each kind once, the small ones beside the large.
 
 Law: what was read ahead answers only as long as the files of its kind are those that were read; where they
 are not, and for whatever was not or could not be read, the log is asked.
@@ -72,6 +72,14 @@ class ReadAhead(EventLog):
         found = self._found(kind, CLOCK)
         return super().known_us(kind) if found is None else found.known_us
 
+    def is_unchanged(self) -> bool:
+        """Whether all of it was read, and is the same on disk still."""
+        return all(self._found(kind, CLOCK) is not None for kind in KINDS)
+
+    def of_videos(self) -> ReadAhead:
+        """What was read of videos alone, which is little enough to keep."""
+        return ReadAhead(self.root, {kind: self.ahead[kind] for kind in WHOLE})
+
     def _found(self, kind: str, columns: Sequence[str]) -> _Ahead | None:
         """What was read of this kind, if it has these columns and nothing has happened to the files."""
         if kind not in self.ahead or self.ahead[kind].exception() is not None:
@@ -83,7 +91,7 @@ class ReadAhead(EventLog):
 
 def read_ahead(root: Path) -> ReadAhead:
     """A log of which every kind is being read from now on."""
-    log, pool = EventLog(root), ThreadPoolExecutor(1, "read-ahead")
+    log, pool = EventLog(root), ThreadPoolExecutor(2, "read-ahead")
     in_order = dict.fromkeys((*READ, "served", *KINDS))
     ahead = {kind: pool.submit(_read, log, kind) for kind in in_order}
     pool.shutdown(wait=False)

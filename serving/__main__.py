@@ -181,6 +181,9 @@ def _serve(
     from feature_repo.read_ahead import read_ahead
 
     reading = read_ahead(run.places.log)  # meanwhile we import
+    from feature_repo.counting_ahead import count_ahead
+
+    ahead = count_ahead(run.places, reading)  # meanwhile we import the rest
     import uvicorn
 
     from serving.app import Edge, create_app
@@ -198,8 +201,8 @@ def _serve(
     pace = "" if speed == 1 else f"   clock: {speed:g}x"
     if worker.is_first:
         print(f"fourplanes on {address}  (page: /docs)   run: {run.places.root}{pace}", flush=True)
-    live = open_live(run.places, run.seed, speed, worker, reading)
-    del reading  # or its rows would be kept as long as we serve
+    live = open_live(run.places, run.seed, speed, worker, ahead)
+    del reading, ahead  # or its rows would be kept as long as we serve
     app = create_app(live, run.places, lambda: _announce(live, address, worker), edge)
     settings = uvicorn.Config(
         app,

@@ -22,6 +22,7 @@ from serving import registry
 from serving.clocks import Clock
 from serving.compose import World, assembled
 from serving.feed import Feed
+from serving.heads import Heads
 from serving.models import Models, heads_of, models_of
 from serving.releases import DamagedRelease, Release, read_release
 from serving.state import PeopleState
@@ -72,6 +73,8 @@ class Champion:
         self._lock = threading.Lock()
         self._alias = registry.Alias(places, registry.CHAMPION)
         self._serving: Serving | None = None
+        self._prepared: dict[str, Heads] = {}
+        """Heads that are made and not served yet, by release."""
         self.refusal: Refusal | None = None
         self.swaps = 0
         self.refusals = 0
@@ -112,6 +115,21 @@ class Champion:
                 return self._refreshed(self._serving)
             return self._swapped(version, directory)
 
+    def prepare(self) -> None:
+        """Make the champion's heads before there is a world to serve; what is wrong with it `follow` says."""
+        found = self._alias.now()
+        if found is None:
+            return
+        try:
+            release = read_release(found[1])
+            self._prepared = {release.release_id: heads_of(release)}
+        except Exception:  # whatever it is, `follow` meets it again
+            log.info("version %d could not be prepared", found[0], exc_info=True)
+
+    def _heads_of(self, release: Release) -> Heads:
+        prepared, self._prepared = self._prepared, {}
+        return prepared.get(release.release_id) or heads_of(release)
+
     def _is_refused(self, version: int) -> bool:
         refusal = self.refusal
         return refusal is not None and refusal.version == version and time.monotonic() < refusal.retry_s
@@ -144,7 +162,7 @@ class Champion:
     def _served(self, version: int, release: Release) -> Serving:
         loads = self._loads()
         with ThreadPoolExecutor(1) as other:
-            heads = other.submit(heads_of, release)
+            heads = other.submit(self._heads_of, release)
             world = self._read_world()
         models = models_of(release, world.catalog, heads.result())
         return Serving(version, release, world, models, assembled(models, release.policy, world), loads)

@@ -96,9 +96,13 @@ def assembled(models: Models, policy: Policy, world: World) -> Feed:
     )
 
 
-def world_at(places: Places, now_us: int, stream: FeatureStream | None = None) -> World:
-    """The world as log and online store have it at a moment, and the stream knows it after."""
-    catalog = VideoCatalog.from_log(EventLog(places.log), known_before_us=now_us)
+def world_at(
+    places: Places, now_us: int, stream: FeatureStream | None = None, videos: EventLog | None = None
+) -> World:
+    """The world as log and online store have it at a moment, and the stream knows it after; `videos` is the
+    log, if what it says of them was read already.
+    """
+    catalog = VideoCatalog.from_log(videos or EventLog(places.log), known_before_us=now_us)
     tables, spare = open_guarded_tables(places), nothing_stored()
     mirrors, loaded = MirrorReader(tables, catalog.video_ids, catalog.creator_ids), read_loaded(places)
     loaded_us = loaded.until_us if loaded else None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,14 +17,13 @@ import numpy as np
 
 from feature_repo.breakers import Breaker
 from feature_repo.contracts import violations
+from feature_repo.counting_ahead import CountedAhead, count_ahead
 from feature_repo.guarded_rows import GuardedRows
 from feature_repo.journal import Acknowledged, ConflictingEvent, Journal
 from feature_repo.log import EventLog
-from feature_repo.online_writer import OnlineWriter
 from feature_repo.places import Places
 from feature_repo.slates import SLATE, shown_by
 from feature_repo.streams import FeatureStream
-from feature_repo.videos import VideoCatalog
 from serving import registry
 from serving.arrivals import Arrivals, Row
 from serving.candidates import Query
@@ -39,7 +37,7 @@ from serving.meters import Meters
 from serving.records import slate_of
 from serving.refusals import UNDURABLE, NotDurable
 from serving.replies import Answer as Answer
-from serving.state import PeopleState
+from serving.state import people_of
 from serving.trials import Trials
 from serving.workers import ONLY, Worker
 
@@ -69,11 +67,11 @@ class Live:
         seed: int = 0,
         clock_from: Callable[[int], WorldClock] = WorldClock,
         worker: Worker = ONLY,
-        log: EventLog | None = None,
+        ahead: CountedAhead | None = None,
     ) -> None:
-        log = log or EventLog(places.log)
+        ahead = ahead or count_ahead(places)
         self._places, self._seed, self.worker = places, seed, worker
-        self._awaits_log = log.is_empty()
+        self._awaits_log = ahead.log.is_empty()
         self._journal = Journal(places.journal, PATIENCE_S)
         self.durability = Breaker("journal", BUDGET_MS, ours=(ValueError,))
         self.draining = False
@@ -91,10 +89,13 @@ class Live:
         """
         self._last_us = self._last_request = 0
         self._arrivals = Arrivals(self._journal)
-        self.clock = clock_from(end_of(log, self._arrivals.waiting))
+        self.clock = clock_from(end_of(ahead.log, self._arrivals.waiting))
         self._read_world = read_world
-        self.state, self.features = self._known_of(log)
+        self._videos = ahead.log.of_videos()
+        self.state = people_of(ahead.log, self.clock())
         self.champion = Champion(places, self._world, self.state, self.clock)
+        self.champion.prepare()  # while features are counted
+        self.features = ahead.features(self.clock())
         self.explanations = Explanations()
         self.meters = Meters()
         self.trials = Trials(places, self.champion, self.state, self.meters.registry)
@@ -105,33 +106,26 @@ class Live:
         first one.
         """
         if self._awaits_log and registry.champion(self._places) is not None:
-            self._begin(EventLog(self._places.log))
+            self._begin(count_ahead(self._places))
         swapped = self.champion.follow()
         self.trials.follow()
         return swapped
 
-    def _begin(self, log: EventLog) -> None:
+    def _begin(self, ahead: CountedAhead) -> None:
         """Know what the log knows, at its end; until now nobody could be served and no watch was accepted."""
         with self._knowing:
             self._arrivals = Arrivals(self._journal)
-            self.clock.advance_to(end_of(log, self._arrivals.waiting))
-            people, self.features = self._known_of(log)
-            self.state.become(people)
+            self.clock.advance_to(end_of(ahead.log, self._arrivals.waiting))
+            self._videos = ahead.log.of_videos()
+            self.state.become(people_of(ahead.log, self.clock()))
+            self.features = ahead.features(self.clock())
             self._hear()
         self._awaits_log = False
-
-    def _known_of(self, log: EventLog) -> tuple[PeopleState, OnlineWriter]:
-        """People and features as the log knows them now."""
-        now_us = self.clock()
-        with ThreadPoolExecutor(1) as other:
-            features = other.submit(OnlineWriter.from_log, self._places, log, now_us)
-            people = PeopleState.from_log(log, VideoCatalog.from_log(log, now_us), now_us)
-            return people, features.result()
 
     def _world(self) -> World:
         """The world as log and online store have it, once the store holds what is known."""
         with self._writing:
-            return self._read_world(self._stored(EventLog(self._places.log)), self.features.stream)
+            return self._read_world(self._stored(self._videos), self.features.stream)
 
     def _stored(self, log: EventLog | None = None) -> int:
         """The moment of which the store now is, with videos that reached the log by another door if it is
@@ -342,13 +336,15 @@ class Live:
 
 
 def open_live(
-    places: Places, seed: int, speed: float = 1.0, worker: Worker = ONLY, log: EventLog | None = None
+    places: Places, seed: int, speed: float = 1.0, worker: Worker = ONLY, ahead: CountedAhead | None = None
 ) -> Live:
-    """A server on the state of one run, its clock at `speed` seconds of the world per second; `log` is the
-    run's, if somebody has begun to read it.
+    """A server on the state of one run, its clock at `speed` seconds of the world per second; `ahead` is of
+    this run, if somebody has begun to count.
     """
+    ahead = ahead or count_ahead(places)
+    read_world = partial(world_at, places, videos=ahead.log.of_videos())
     clock_from = partial(SharedClock, places.server, speed=speed)
-    return Live(places, partial(world_at, places), seed, clock_from, worker, log)
+    return Live(places, read_world, seed, clock_from, worker, ahead)
 
 
 def end_of(log: EventLog, waiting: Sequence[Row]) -> int:

@@ -164,6 +164,11 @@ class PeopleState:
         return hidden, creators[(counted >= HIDES_THAT_BLOCK) & (creators >= 0)]
 
 
+def people_of(log: EventLog, now_us: int) -> PeopleState:
+    """People over the videos of that moment, as the log knows both."""
+    return PeopleState.from_log(log, VideoCatalog.from_log(log, now_us), now_us)
+
+
 class _Grouped:
     """Millions of (user, video) pairs in two arrays: sets of Python integers would be ten times as large."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -40,3 +42,9 @@ def test_what_is_compiled_for_its_types_answers_as_before() -> None:
         return 2 * number
 
     assert doubled(21) == 42
+
+
+def test_what_numba_only_looks_for_is_not_imported_and_there_for_whoever_wants_it() -> None:
+    code = "import sys, feature_repo.compiling; assert not {'scipy.linalg', 'cffi'} & set(sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", f"{code}; import scipy.linalg, cffi"]).returncode == 0

@@ -9,17 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from feature_repo.counting_ahead import count_ahead
 from feature_repo.journal import ConflictingEvent, Journal, frame_of
 from feature_repo.log import EventLog
 from feature_repo.matrix import COLUMNS
 from feature_repo.places import Places
-from feature_repo.read_ahead import read_ahead
 from feature_repo.schemas import validated
-from serving import registry
+from serving import champions, registry
 from serving.champions import NoRelease
 from serving.clocks import WorldClock
 from serving.completions import FUTURE_US, RefusedEvent
+from serving.heads import Heads
 from serving.live import Live
+from serving.models import heads_of
+from serving.releases import Release, read_release
 from tests.serving.builders import NOW_US, ManualTime, a_live, a_log, a_watch, a_world
 
 
@@ -175,6 +178,39 @@ def test_a_damaged_champion_is_refused_and_the_old_one_stays(
     assert live.champion.refusals == 1
 
 
+def test_the_first_heads_were_made_before_and_serve_no_other_release(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def told(release: Release) -> Heads:
+        made.append(release.release_id)
+        return heads_of(release)
+
+    monkeypatch.setattr(champions, "heads_of", told)
+    live = a_live(places)
+    assert len(made) == 1
+
+    registry.set_champion(places, 2)
+    live.champion.follow()
+    registry.set_champion(places, 1)
+    live.champion.follow()
+
+    first, second = (read_release(each.directory).release_id for each in registry.versions(places))
+    assert made == [first, second, first]
+
+
+def test_a_champion_that_cannot_be_prepared_is_refused_when_it_is_taken_up(
+    places: Places, break_release: Callable[[int], str]
+) -> None:
+    broken = break_release(1)
+
+    live = a_live(places)
+
+    assert not live.champion.follow()
+    assert str(live.health()["refused_release"]).startswith(f"{broken}/value.json has sha256 ")
+
+
 def test_a_world_that_cannot_be_read_leaves_the_old_one(places: Places) -> None:
     worlds = [a_world()]
     live = a_live(places, lambda *_: worlds.pop())
@@ -231,9 +267,9 @@ def test_a_server_started_before_any_log_serves_as_one_started_after(places: Pla
     assert len(early.feed(3, limit=4).funnel.slate) == 4
 
 
-def test_a_server_whose_log_was_read_ahead_remembers_what_the_log_holds(places: Places) -> None:
+def test_a_server_whose_log_was_counted_ahead_remembers_what_the_log_holds(places: Places) -> None:
     a_log(places.log)
-    ahead = Live(places, lambda now_us, _: a_world(now_us=now_us), log=read_ahead(places.log))
+    ahead = Live(places, lambda now_us, _: a_world(now_us=now_us), ahead=count_ahead(places))
     plain = a_live(places)
 
     asked = [
