@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import repeat
 from operator import itemgetter
@@ -55,8 +55,8 @@ create table if not exists {table} (
     version integer not null,
     row blob not null
 ) without rowid;
-create index if not exists {index} on {table} (version);
 """
+_INDEX = "create index if not exists {index} on {table} (version)"
 _NEWEST = """
 on conflict (key) do update set since_us = excluded.since_us, version = excluded.version, row = excluded.row
 where excluded.since_us >= {table}.since_us
@@ -85,13 +85,13 @@ class SqliteRows:
         self._lock = threading.Lock()
         self._opened: weakref.WeakSet[_Connection] = weakref.WeakSet()
         self._made: set[str] = set()
+        self._ordered: set[str] = set()
         self._connection().executescript(_STORE)
 
     def create(self, view: str) -> None:
         """Make the view's table if it is missing, of the older one with keys front to back where there is."""
         if view not in self._made:
-            script = _VIEW.format(table=self._table(view), index=self._quoted(view, "turned rows by version"))
-            self._connection().executescript(script)
+            self._connection().executescript(_VIEW.format(table=self._table(view)))
             if self._has_older(view):
                 self._turn(view)
             self._made.add(view)
@@ -116,6 +116,7 @@ class SqliteRows:
     def changed_since(self, view: str, version: int) -> tuple[list[bytes], list[bytes], int]:
         """(keys, rows) written after this version, and the version now. One from the future means all."""
         self.create(view)
+        self._order_by_version(view)
         with self._transaction("deferred") as connection:
             latest = self._latest(connection)
             after = version if version <= latest else 0
@@ -212,6 +213,14 @@ class SqliteRows:
 
     def _latest(self, connection: sqlite3.Connection) -> int:
         return int(connection.execute(_LATEST, (self._project,)).fetchone()[0])
+
+    def _order_by_version(self, view: str) -> None:
+        """Make the index of a view that is asked what changed; of others it would be half of every write."""
+        if view not in self._ordered:
+            index = self._quoted(view, "turned rows by version")
+            with suppress(sqlite3.OperationalError):  # who may not write now searches all rows
+                self._connection().execute(_INDEX.format(index=index, table=self._table(view)))
+                self._ordered.add(view)
 
     def _has_older(self, view: str) -> bool:
         select = "select 1 from sqlite_master where name = ?"

@@ -99,7 +99,7 @@ class Live:
         self.explanations = Explanations()
         self.meters = Meters()
         self.trials = Trials(places, self.champion, self.state, self.meters.registry)
-        self._hear()
+        self._know(self._arrivals.take())
 
     def follow(self) -> bool:
         """Look at champion and challenger once; a server started before there was a log reads it with the
@@ -119,7 +119,7 @@ class Live:
             self._videos = ahead.log.of_videos()
             self.state.become(people_of(ahead.log, self.clock()))
             self.features = ahead.features(self.clock())
-            self._hear()
+            self._know(self._arrivals.take())
         self._awaits_log = False
 
     def _world(self) -> World:
@@ -131,9 +131,9 @@ class Live:
         """The moment of which the store now is, with videos that reached the log by another door if it is
         given. The caller holds `_writing`; people are served meanwhile.
         """
-        with self._knowing:
-            self._hear()
-            now_us = self._moment()
+        with self._knowing.threads:
+            now_us = self._heard_moment()
+            self._know(self._arrivals.take())
             if 0 < self._wrote_us < (others_us := self._written.read()):
                 self.features.pass_over(others_us)
             if log is not None:
@@ -170,9 +170,10 @@ class Live:
         """A request of this person now, with everything known of them: nothing becomes known between the
         moment and what is remembered at it.
         """
-        with self._knowing:
-            self._hear(user_id)
-            now_us = self._moment()
+        with self._knowing.threads:
+            now_us = self._heard_moment()
+            if self._arrivals.concern(user_id) or self._arrivals.are_many:
+                self._know(self._arrivals.take())
             return self.state.query(user_id, self._next_request(now_us), now_us, limit, surface, explore)
 
     def count(self, answer: Answer) -> None:
@@ -205,12 +206,12 @@ class Live:
 
     def _stored_events(self, events: Sequence[Mapping[str, Any]]) -> Acknowledged:
         """Store a batch, and read it where it stands: a person's next feed knows what they just did."""
-        with self._knowing:
-            self._arrivals.hear()
-            now_us = self._moment()
-            known = (self.state.catalog, self.clock(), now_us)
-            complete = [completed(place, event, *known) for place, event in enumerate(events)]
-            acknowledged = self.durability.call(partial(self._journal.store, complete))
+        with self._knowing.threads:
+            with self._knowing:
+                now_us = self._heard_moment()
+                known = (self.state.catalog, self.clock(), now_us)
+                complete = [completed(place, event, *known) for place, event in enumerate(events)]
+                acknowledged = self.durability.call(partial(self._journal.store, complete))
             self._arrivals.read()
             if self._arrivals.are_many:
                 self._know(self._arrivals.take())
@@ -304,12 +305,6 @@ class Live:
             **told,
         }
 
-    def _hear(self, user_id: int | None = None) -> None:
-        """Read what others stored since, and know all that waits; for one person only if it is about them."""
-        self._arrivals.hear()
-        if user_id is None or self._arrivals.concern(user_id) or self._arrivals.are_many:
-            self._know(self._arrivals.take())
-
     def _know(self, rows: Sequence[Row]) -> None:
         """Remember and count what arrived, in order of arrival."""
         if not rows:
@@ -320,16 +315,18 @@ class Live:
         self.trials.absorb(events)
         self.features.hear([*shown, *events])
 
-    def _moment(self) -> int:
-        """Now, and after every moment before it, those in the journal too, whatever the clock of who wrote
-        there: what happened at one moment is known at the next.
+    def _heard_moment(self) -> int:
+        """Now, when all that was told before it, by whatever process, is among our arrivals: nobody tells
+        anything in between, and what is told later is known later. Whoever wants to know no more than this
+        holds our threads off until they have it.
         """
         with self._knowing:
+            self._arrivals.hear()
             self._last_us = max(max(self._last_us, self._arrivals.last_us) + 1, self.clock())
             return self._last_us
 
     def _next_request(self, now_us: int) -> int:
-        with self._knowing:
+        with self._knowing.threads:
             next_one = max(self._last_request + 1, now_us // 1000 * REQUESTS_PER_MS)
             self._last_request = self.worker.request_id(next_one)
             return self._last_request

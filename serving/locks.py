@@ -1,7 +1,8 @@
 """A lock among threads and processes: who holds it knows everything, and nobody learns or tells meanwhile.
 
 Law: it is taken by one thread of one process of a run at a time; the same thread may take it again. A process
-that dies gives it back.
+that dies gives it back. Whoever holds its `threads` alone keeps other threads of this process out, and lets
+other processes go on.
 """
 
 from __future__ import annotations
@@ -24,16 +25,17 @@ class RunLock:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a")
-        self._mine = threading.RLock()
+        self.threads = threading.RLock()
+        """Of this process: taken before the run's."""
         self._depth = 0
 
     def __enter__(self) -> RunLock:
-        self._mine.acquire()
+        self.threads.acquire()
         try:
             if self._depth == 0:
                 fcntl.flock(self._file, fcntl.LOCK_EX)
         except BaseException:  # or whoever comes next would wait for a lock that nobody gives back
-            self._mine.release()
+            self.threads.release()
             raise
         self._depth += 1
         return self
@@ -44,7 +46,7 @@ class RunLock:
         self._depth -= 1
         if self._depth == 0:
             fcntl.flock(self._file, fcntl.LOCK_UN)
-        self._mine.release()
+        self.threads.release()
 
     def close(self) -> None:
         self._file.close()

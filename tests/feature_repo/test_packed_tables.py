@@ -346,3 +346,33 @@ def test_a_file_opened_in_a_folder_to_come_is_made(tmp_path: Path) -> None:
     open_packed(tmp_path / "feast" / "packed.db", "p").close()
 
     assert (tmp_path / "feast" / "packed.db").exists()
+
+
+def ordered_views(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as file:
+        return [each for (each,) in file.execute("select tbl_name from sqlite_master where type = 'index'")]
+
+
+def test_only_views_that_are_asked_what_changed_are_kept_in_that_order(tmp_path: Path) -> None:
+    tables = open_packed(tmp_path / "packed.db", "p")
+    tables.write(VIDEO, [1], video_rows([10], [3]))
+    tables.read(PAIR, pairs([(1, 2)]))
+    assert ordered_views(tmp_path / "packed.db") == []
+
+    tables.changed_since(VIDEO, 0)
+
+    assert ordered_views(tmp_path / "packed.db") == ["packed:p:video:turned rows"]
+
+
+def test_a_store_that_takes_no_writes_says_what_changed(tmp_path: Path) -> None:
+    path = tmp_path / "packed.db"
+    writer, reader = open_packed(path, "p"), SqliteRows(path, "p", patience_s=0.01)
+    writer.write(VIDEO, [1, 300], video_rows([10, 20], [3, 5]))
+    reader.create("video")
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as another:
+        another.execute("begin immediate")
+        keys, _, version = reader.changed_since("video", 0)
+
+    assert (len(keys), version) == (2, 1)
+    assert ordered_views(path) == []
