@@ -267,7 +267,7 @@ def parser(scale: str) -> argparse.ArgumentParser:
     made.add_argument(
         "--scaling-people",
         type=int,
-        default=PEOPLE[scale] // 2,
+        default=PEOPLE[scale],
         help="how many of them ask one process and two in turns (default %(default)s)",
     )
     made.add_argument(

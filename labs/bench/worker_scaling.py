@@ -35,8 +35,8 @@ from serving.workers import Worker
 
 AT_ONCE = 8
 """Clients, a multiple of the processes."""
-TURN = 240
-"""People per turn, about a second; where there are few, fewer."""
+TURN = 120
+"""People per turn, half a second: a core's slow seconds fall on all in turn. Where there are few, fewer."""
 LEAST_TURNS = 4
 WARM_UP = 15
 """Slates of each process that are not counted."""

@@ -250,7 +250,7 @@ def test_the_clock_stops_when_somebody_has_nobody_to_ask_for(server: Server) -> 
     assert 6 <= pace.answered <= 7  # the slate, at most, and not what is told of it
 
 
-@pytest.mark.parametrize(("people", "turns", "size"), [(2_450, 10, 240), (100, 4, 25), (3, 3, 1)])
+@pytest.mark.parametrize(("people", "turns", "size"), [(4_900, 40, 120), (100, 4, 25), (3, 3, 1)])
 def test_turns_are_of_one_size_and_where_there_are_few_people_smaller(
     people: int, turns: int, size: int
 ) -> None:

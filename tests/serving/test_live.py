@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,27 @@ def test_an_acknowledged_event_survives_a_restart(places: Places, live: Live) ->
     query = restarted.state.query(3, 1, restarted.clock())
     assert query.history[0] == 30
     assert query.seen.tolist() == [3, 4, 30]
+
+
+def test_other_processes_do_not_wait_while_one_remembers_what_it_read(
+    places: Places, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remembered: list[Any] = []
+    absorb = live.state.absorb
+
+    def told(events: Sequence[Mapping[str, Any]]) -> None:
+        with (places.server / "knowing.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError if it is held
+        remembered.extend(events)
+        absorb(events)
+
+    monkeypatch.setattr(live.state, "absorb", told)
+    live.acknowledge([watch(live, 3, 30)])
+
+    assert live.query(3).history[0] == 30
+    live.acknowledge([watch(live, 3, 31)])
+    live.write()
+    assert [event["video_id"] for event in remembered] == [30, 31]
 
 
 def test_after_the_log_absorbed_the_journal_a_restart_remembers_the_same(places: Places, live: Live) -> None:
